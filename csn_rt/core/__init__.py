@@ -1,0 +1,1 @@
+"""What decides: sessions, channels, the hub and limits. No await, no clock, no randomness, no I/O."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: the pool, queries by name, batches, migrations and the channel log."""

@@ -1,0 +1,101 @@
+"""The channel log: every event of a channel numbered 1, 2, 3 … without holes, in the transaction of its deed.
+
+Rule 1: a number is given under the lock of the channel's row in `channels`, so commits are in the order of offsets.
+Rule 2: events of log channels are kept in `channel_log`; those of state channels only move the head, which is
+        enough to see that one was missed.
+Rule 3: a transaction that locks several channels locks them in the order of their names.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from csn_rt.db.queries import Connection, query
+from csn_rt.wire.names import Channel, parse_channel
+from csn_rt.wire.published import Published
+
+_APPEND = query("append_events")
+_ENSURE = query("ensure_channels")
+_LOCK = query("lock_channels")
+_HEADS = query("read_heads")
+_READ_AFTER = query("read_events_after")
+_READ_LATEST = query("read_latest_events")
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The newest position of a channel: its epoch and the offset of its last event (0 at birth)."""
+
+    epoch: str
+    offset: int
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """An event that a transaction wants told once it is committed."""
+
+    channel: Channel
+    data: bytes
+
+
+async def append(connection: Connection, events: Sequence[Outgoing]) -> list[Published]:
+    """Number the events in the order given and keep those of log channels. Call it last in the transaction."""
+    if not events:
+        return []
+    rows = await _APPEND.rows(
+        connection,
+        [event.channel for event in events],
+        [event.data.decode() for event in events],
+        [_is_log(event.channel) for event in events],
+    )
+    return [
+        Published(event.channel, row["epoch"], row["offset"], event.data)
+        for event, row in zip(events, rows, strict=True)
+    ]
+
+
+async def ensure(connection: Connection, channel: Channel) -> Head:
+    """The head of a channel, which is born with a new epoch if nothing was ever said on it."""
+    rows = await _ENSURE.rows(connection, [channel])
+    heads = _heads(rows) or await heads_of(connection, [channel])
+    return heads[channel]
+
+
+async def lock(connection: Connection, channels: Iterable[Channel]) -> tuple[datetime, dict[Channel, Head]]:
+    """Lock the channels until the transaction ends; answers the database's time, taken under the lock."""
+    names = sorted(set(channels))
+    await _ENSURE.rows(connection, names)
+    rows = await _LOCK.rows(connection, names)
+    return rows[0]["now"], _heads(rows)
+
+
+async def heads_of(connection: Connection, channels: Sequence[Channel]) -> dict[Channel, Head]:
+    """The heads of those channels that exist."""
+    return _heads(await _HEADS.rows(connection, list(channels)))
+
+
+async def read_after(connection: Connection, channel: Channel, offset: int, limit: int) -> list[Published]:
+    """Kept events after the offset, oldest first, `limit` at most."""
+    return _published(channel, await _READ_AFTER.rows(connection, channel, offset, limit))
+
+
+async def read_latest(connection: Connection, channel: Channel, limit: int) -> list[Published]:
+    """The newest kept events, oldest first."""
+    return _published(channel, (await _READ_LATEST.rows(connection, channel, limit))[::-1])
+
+
+def _is_log(channel: Channel) -> bool:
+    address = parse_channel(channel)
+    if address is None:
+        raise ValueError(f"{channel!r} is no channel")
+    return address.area.is_log
+
+
+def _heads(rows: Iterable[object]) -> dict[Channel, Head]:
+    return {row["channel"]: Head(row["epoch"], row["head"]) for row in rows}  # type: ignore[index]
+
+
+def _published(channel: Channel, rows: Iterable[object]) -> list[Published]:
+    return [
+        Published(channel, row["epoch"], row["offset"], row["data"].encode())  # type: ignore[index]
+        for row in rows
+    ]

@@ -1,0 +1,1 @@
+"""The closed vocabulary: frames, events, operation parameters and results, names and codes. No I/O."""
