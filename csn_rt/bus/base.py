@@ -22,6 +22,8 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     offset: int
     """Offset of the first event; each following one is one higher."""
     events: list[bytes]
+    redacts: list[int] = []
+    """Earlier offsets whose data that of the last event here replaces; an envelope ends at such an event."""
 
 
 class BusDown(Exception):

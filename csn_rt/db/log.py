@@ -4,12 +4,16 @@ Rule 1: a number is given under the lock of the channel's row in `channels`, so 
 Rule 2: events of log channels are kept in `channel_log`; those of state channels only move the head, which is
         enough to see that one was missed.
 Rule 3: a transaction that locks several channels locks them in the order of their names.
+Rule 4: an event may redact earlier ones of its channel: in the same transaction their data is replaced by
+        its own, so numbers stay without holes and no replay carries what was taken away. It says which they
+        are, so that whoever holds copies replaces them too.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
+from asyncpg import Record
 
 from csn_rt.db.queries import Connection, query
 from csn_rt.wire.names import Channel, parse_channel
@@ -21,6 +25,7 @@ _LOCK = query("lock_channels")
 _HEADS = query("read_heads")
 _READ_AFTER = query("read_events_after")
 _READ_LATEST = query("read_latest_events")
+_REDACT = query("redact_events")
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -35,6 +40,7 @@ class Outgoing(msgspec.Struct, frozen=True):
 
     channel: Channel
     data: bytes
+    redacts: tuple[int, ...] = ()
 
 
 async def append(connection: Connection, events: Sequence[Outgoing]) -> list[Published]:
@@ -47,10 +53,14 @@ async def append(connection: Connection, events: Sequence[Outgoing]) -> list[Pub
         [event.data.decode() for event in events],
         [_is_log(event.channel) for event in events],
     )
-    return [
-        Published(event.channel, row["epoch"], row["offset"], event.data)
+    published = [
+        Published(event.channel, row["epoch"], row["offset"], event.data, event.redacts)
         for event, row in zip(events, rows, strict=True)
     ]
+    for event in published:
+        if event.redacts:
+            await _REDACT.run(connection, event.channel, event.offset, list(event.redacts))
+    return published
 
 
 async def ensure(connection: Connection, channel: Channel) -> Head:
@@ -90,12 +100,12 @@ def _is_log(channel: Channel) -> bool:
     return address.area.is_log
 
 
-def _heads(rows: Iterable[object]) -> dict[Channel, Head]:
-    return {row["channel"]: Head(row["epoch"], row["head"]) for row in rows}  # type: ignore[index]
+def _heads(rows: Iterable[Record]) -> dict[Channel, Head]:
+    return {row["channel"]: Head(row["epoch"], row["head"]) for row in rows}
 
 
-def _published(channel: Channel, rows: Iterable[object]) -> list[Published]:
+def _published(channel: Channel, rows: Iterable[Record]) -> list[Published]:
     return [
-        Published(channel, row["epoch"], row["offset"], row["data"].encode())  # type: ignore[index]
+        Published(channel, row["epoch"], row["offset"], row["data"].encode(), tuple(row["redacts"] or ()))
         for row in rows
     ]

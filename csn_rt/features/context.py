@@ -57,9 +57,12 @@ class Unit:
         self.connection = connection
         self.outgoing: list[Outgoing] = []
 
-    def publish(self, channel: Channel, event: Event) -> None:
-        """Tell this event after the commit; it is numbered and kept in the same transaction."""
-        self.outgoing.append(Outgoing(channel, _encoder.encode(event)))
+    def publish(self, channel: Channel, event: Event, *, redacts: Sequence[int] = ()) -> None:
+        """Tell this event after the commit; it is numbered and kept in the same transaction.
+
+        `redacts` are offsets of earlier events of the channel whose data this one takes away.
+        """
+        self.outgoing.append(Outgoing(channel, _encoder.encode(event), tuple(redacts)))
 
 
 class Context:

@@ -13,3 +13,5 @@ class Published(msgspec.Struct, frozen=True):
     """1, 2, 3 … without holes where `Area.has_head`; else a number that grows with newness."""
     data: bytes
     """The event as one line of JSON, encoded once in the whole cluster."""
+    redacts: tuple[int, ...] = ()
+    """Earlier offsets of the channel whose data must not be told again: this event's own replaces it."""

@@ -14,6 +14,7 @@ CREATE TABLE channel_log (
     channel  text NOT NULL,
     "offset" bigint NOT NULL CHECK ("offset" > 0),
     data     json NOT NULL,
+    redacts  bigint[],
     at       timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (channel, "offset", at)
 ) PARTITION BY RANGE (at);
@@ -21,6 +22,7 @@ COMMENT ON TABLE channel_log IS 'Events of log channels, for recovery and repair
 COMMENT ON COLUMN channel_log.channel IS 'The channel that the event was told on.';
 COMMENT ON COLUMN channel_log."offset" IS 'The event''s number in its channel: 1, 2, 3 … without holes.';
 COMMENT ON COLUMN channel_log.data IS 'The event as it is pushed, byte for byte (json keeps the text as it was given).';
+COMMENT ON COLUMN channel_log.redacts IS 'Earlier offsets whose data this event replaced by its own; null for most.';
 COMMENT ON COLUMN channel_log.at IS 'Start of the transaction that told it; decides the partition.';
 
 CREATE TABLE channel_log_default PARTITION OF channel_log DEFAULT;
@@ -28,4 +30,5 @@ COMMENT ON TABLE channel_log_default IS 'Events for whose time no partition was 
 COMMENT ON COLUMN channel_log_default.channel IS 'As in channel_log.';
 COMMENT ON COLUMN channel_log_default."offset" IS 'As in channel_log.';
 COMMENT ON COLUMN channel_log_default.data IS 'As in channel_log.';
+COMMENT ON COLUMN channel_log_default.redacts IS 'As in channel_log.';
 COMMENT ON COLUMN channel_log_default.at IS 'As in channel_log.';

@@ -38,15 +38,26 @@ SELECT channel, epoch, head, clock_timestamp() AS now
 SELECT channel, epoch, head FROM channels WHERE channel = ANY ($1::text[]);
 
 -- name: read_events_after(channel, offset, limit) -> rows
-SELECT c.epoch, l."offset", l.data
+SELECT c.epoch, l."offset", l.data, l.redacts
   FROM channel_log l JOIN channels c USING (channel)
  WHERE l.channel = $1 AND l."offset" > $2
  ORDER BY l."offset"
  LIMIT $3;
 
 -- name: read_latest_events(channel, limit) -> rows
-SELECT c.epoch, l."offset", l.data
+SELECT c.epoch, l."offset", l.data, l.redacts
   FROM channel_log l JOIN channels c USING (channel)
  WHERE l.channel = $1
  ORDER BY l."offset" DESC
  LIMIT $2;
+
+-- name: redact_events(channel, offset, redacts) -> none
+-- The event at `offset` takes the data of earlier ones away: each is replaced by its own.
+WITH redacting AS (
+    UPDATE channel_log SET redacts = $3::bigint[]
+     WHERE channel = $1 AND "offset" = $2
+    RETURNING data
+)
+UPDATE channel_log l SET data = r.data
+  FROM redacting r
+ WHERE l.channel = $1 AND l."offset" = ANY ($3::bigint[]);
