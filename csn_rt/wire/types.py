@@ -9,6 +9,7 @@ Id = Annotated[
     str,
     Meta(
         pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        max_length=36,  # `$` alone would let a line break at the end pass
         description="A UUID in lower case.",
         examples=["0190a6e2-7c1e-7b3a-9f51-3c8d2b1f0a77"],
     ),
