@@ -30,6 +30,19 @@ class BusDown(Exception):
     """The bus does not answer. Work goes on without it, more slowly."""
 
 
+class BusStatistics(msgspec.Struct):
+    """Counted since the start."""
+
+    published: int = 0
+    """Envelopes that were sent."""
+    dropped: int = 0
+    """Envelopes that were not sent, because the bus was down or too much was waiting."""
+    received: int = 0
+    malformed: int = 0
+    """Messages that were no envelope."""
+    reconnects: int = 0
+
+
 class Bus(Protocol):
     @property
     def is_up(self) -> bool:
@@ -52,3 +65,5 @@ class Bus(Protocol):
     def unsubscribe(self, channel: Channel) -> None: ...
 
     async def close(self) -> None: ...
+
+    def statistics(self) -> BusStatistics: ...
