@@ -1,0 +1,144 @@
+"""A channel on a node: its memory, and its subscribers as cursors.
+
+Rule 1: a subscriber is a position, not a queue. Those that have everything flushed so far stand together at the
+        head and cost nothing to remember; the others have their position written down.
+Rule 2: one flush makes one frame of all that is new and writes the same frame to everyone at the head.
+Rule 3: a subscriber that cannot be written to is skipped and falls behind; it catches up from the memory when its
+        socket drains. One whose position is no longer held is lost: it must subscribe again.
+Rule 4: between `join` and `admit` nothing is written to a subscriber, and nothing is missed: the position waits.
+Rule 5: the flushed position only grows, until `restart`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, Protocol, TypeVar
+
+from csn_rt.core.ring import Latest, Ring
+from csn_rt.wire.frames import Frame
+from csn_rt.wire.names import Channel
+
+# A catching-up socket gets its backlog in pieces that fit the transport's buffer (64 KiB high-water mark).
+CATCH_UP_BYTES: Final = 65_536
+
+Encode = Callable[[bytes, int | None], bytes]
+"""(event, offset or None where the channel is not recoverable) -> one line of the frame."""
+
+
+class Peer(Protocol):
+    """A socket, as the fan-out sees it."""
+
+    is_writable: bool
+    """False while the socket's buffer is full."""
+
+    def write(self, frame: Frame) -> None:
+        """Hand over a frame; never waits, never raises."""
+
+
+MemoryT = TypeVar("MemoryT", Ring, Latest)
+
+
+class Topic(Generic[MemoryT]):
+    """`shows_offset`: whether publications carry their offset, so that a client can recover by it."""
+
+    def __init__(self, channel: Channel, memory: MemoryT, encode: Encode, *, shows_offset: bool) -> None:
+        self.channel = channel
+        self.memory = memory
+        self.flushed = memory.top
+        self._encode = encode
+        self.shows_offset = shows_offset
+        self._at_head: set[Peer] = set()
+        self._behind: dict[Peer, int] = {}
+        self._joining: dict[Peer, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._at_head) + len(self._behind) + len(self._joining)
+
+    @property
+    def backlog(self) -> int:
+        """How many events the next flush will carry."""
+        return self.memory.count_after(self.flushed)
+
+    def join(self, peer: Peer) -> int:
+        """Reserve a place; answers the position from which the subscriber will be written to."""
+        self._joining[peer] = self.flushed
+        return self.flushed
+
+    def admit(self, peer: Peer) -> bool:
+        """Begin to write to a subscriber that has joined; False if it is lost: its position is not held any more."""
+        position = self._joining.pop(peer, None)
+        if position is None:
+            return False
+        if position == self.flushed:
+            self._at_head.add(peer)
+            return True
+        self._behind[peer] = position
+        return self.catch_up(peer)
+
+    def leave(self, peer: Peer) -> None:
+        self._at_head.discard(peer)
+        self._behind.pop(peer, None)
+        self._joining.pop(peer, None)
+
+    def catch_up(self, peer: Peer) -> bool:
+        """Write to a subscriber that fell behind for as long as it takes it; False if it is lost."""
+        while peer.is_writable and (position := self._behind.get(peer)) is not None:
+            events = self._up_to_flushed(position)
+            if events is None:
+                return False
+            if not events:
+                del self._behind[peer]
+                self._at_head.add(peer)
+                return True
+            piece = _piece(events)
+            peer.write(self._frame(piece))
+            self._behind[peer] = piece[-1][0]
+        return True
+
+    def flush(self) -> int:
+        """Write what is new to everyone at the head; answers to how many. This is the hot loop."""
+        events = self.memory.after(self.flushed)
+        assert events is not None, "a flush came after its events were forgotten"
+        if not events:
+            return 0
+        frame = self._frame(events)
+        slow = []
+        for peer in self._at_head:
+            if peer.is_writable:
+                peer.write(frame)
+            else:
+                slow.append(peer)
+        for peer in slow:
+            self._at_head.remove(peer)
+            self._behind[peer] = self.flushed
+        self.flushed = self.memory.top
+        return len(self._at_head)
+
+    def restart(self) -> list[Peer]:
+        """The memory began anew: answers those who were written to, to be told to subscribe again. Those who are
+        still joining learn it from `admit`."""
+        lost = [*self._at_head, *self._behind]
+        self._at_head.clear()
+        self._behind.clear()
+        self._joining.clear()
+        self.flushed = self.memory.top
+        return lost
+
+    def _up_to_flushed(self, position: int) -> Sequence[tuple[int, bytes]] | None:
+        if position >= self.flushed:
+            return []
+        events = self.memory.after(position)
+        return None if events is None else [event for event in events if event[0] <= self.flushed]
+
+    def _frame(self, events: Sequence[tuple[int, bytes]]) -> Frame:
+        encode = self._encode
+        if self.shows_offset:
+            return Frame(b"\n".join([encode(data, offset) for offset, data in events]))
+        return Frame(b"\n".join([encode(data, None) for _, data in events]))
+
+
+def _piece(events: Sequence[tuple[int, bytes]]) -> Sequence[tuple[int, bytes]]:
+    size = 0
+    for count, (_, data) in enumerate(events, start=1):
+        size += len(data)
+        if size >= CATCH_UP_BYTES:
+            return events[:count]
+    return events

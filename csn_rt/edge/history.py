@@ -1,0 +1,53 @@
+"""Pages of a log channel, by offset: the protocol's `history` command."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from csn_rt.core.identity import Identity
+from csn_rt.db import log
+from csn_rt.edge.channels import refusal
+from csn_rt.edge.joining import SubscribeRefused
+from csn_rt.features.context import Database
+from csn_rt.wire.codes import ErrorCode
+from csn_rt.wire.names import Channel, parse_channel
+from csn_rt.wire.protocol import StreamPosition
+
+
+class Page(msgspec.Struct, frozen=True):
+    publications: Sequence[tuple[int, bytes]]
+    epoch: str
+    offset: int
+    """The channel's top."""
+
+
+class History:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def read(
+        self, identity: Identity, name: str, *, limit: int, since: StreamPosition | None, is_reverse: bool
+    ) -> Page:
+        """`since` is exclusive; in reverse, what lies below it. Raises SubscribeRefused or Unavailable."""
+        address = parse_channel(name)
+        if (error := refusal(identity, address)) is not None or address is None:
+            raise SubscribeRefused(error or ErrorCode.UNKNOWN_CHANNEL)
+        if not address.area.is_log:
+            raise SubscribeRefused(ErrorCode.NOT_AVAILABLE)
+        channel = Channel(name)
+        async with self._db.connection() as connection:
+            head = (await log.heads_of(connection, [channel])).get(channel)
+            if head is None:
+                raise SubscribeRefused(ErrorCode.UNKNOWN_CHANNEL)
+            if since is not None and since.epoch not in ("", head.epoch):
+                raise SubscribeRefused(ErrorCode.UNRECOVERABLE_POSITION)
+            if limit == 0:
+                return Page((), head.epoch, head.offset)
+            if is_reverse:
+                before = head.offset + 1 if since is None else since.offset
+                events = (await log.read_before(connection, channel, before, limit))[::-1]
+            else:
+                events = await log.read_after(connection, channel, since.offset if since else 0, limit)
+        # The head was read first: what came between is not part of this page.
+        page = [(event.offset, event.data) for event in events if event.offset <= head.offset]
+        return Page(page, head.epoch, head.offset)

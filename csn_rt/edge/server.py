@@ -1,0 +1,140 @@
+"""uvicorn with two things added: ready-made frames go straight into the transport, and a drain before the shutdown.
+
+uvicorn closes every socket with 1012 in the same moment and only then tells the application; so the drain happens
+before, in `Server.shutdown`, and by the time uvicorn closes sockets none should be left.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp, Scope
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+
+from csn_rt.edge.writers import CLOSE_TIMEOUT_S
+from csn_rt.wire.codes import CloseCode
+from csn_rt.wire.frames import Frame
+
+WRITER_EXTENSION = "csn_rt.writer"
+"""Where the ASGI scope's `extensions` carry the writer of the socket."""
+
+MAX_MESSAGE_BYTES = 262_144
+"""An SDK that reconnects sends all its subscribes in one message: 128 channels with a token each are about 64 KiB."""
+
+_EMPTY_SUBPROTOCOL = b"sec-websocket-protocol: \r\n"
+
+
+class FrameProtocol(WebSocketsSansIOProtocol):
+    """One WebSocket, and the `Writer` of it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_writable = True
+        self.on_writable: Callable[[], None] = _ignore
+
+    def data_received(self, data: bytes) -> None:
+        if not self.handshake_initiated:
+            # centrifuge-python up to 0.6 sends this header without a value, which the parser refuses.
+            data = data.replace(_EMPTY_SUBPROTOCOL, b"")
+        super().data_received(data)
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            self.scope["extensions"][WRITER_EXTENSION] = self  # type: ignore[typeddict-unknown-key, index]
+
+    def send_receive_event_to_app(self) -> None:
+        # uvicorn decodes too, but reports a peer's bad UTF-8 as if it were an error of ours.
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(1007)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.is_writable = False
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.close_sent:
+            self.is_writable = True
+            self.on_writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_writable = False
+        super().connection_lost(exc)
+
+    def write(self, frame: Frame) -> None:
+        if not self.close_sent:
+            self.transport.write(frame.wire)
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        if self.close_sent or self.transport.is_closing() or self.conn.state is not OPEN:
+            return
+        self.is_writable = False
+        self.conn.send_close(int(code), reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        # As uvicorn does when the application closes: tell the reader, and read on for the peer's answer.
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": int(code), "reason": reason})
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.abort)
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+
+class Server(uvicorn.Server):
+    """`drain` is awaited once, when a signal has asked for the end and before any socket is closed."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        await self._drain()
+        await super().shutdown(sockets)
+
+
+def make_server(
+    app: ASGIApp, *, host: str, port: int, drain: Callable[[], Awaitable[None]], drain_s: float, loop: str = "auto"
+) -> Server:
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop=loop,  # type: ignore[arg-type]
+        ws=FrameProtocol,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        # The protocol has its own pings, on a fixed schedule that the SDKs rely on.
+        ws_ping_interval=None,
+        ws_ping_timeout=None,
+        # 64 KiB a connection instead of 25, and every socket would compress the same frame again.
+        ws_per_message_deflate=False,
+        # Our own logging is set up before; uvicorn's access log would carry query strings.
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=4096,
+        timeout_graceful_shutdown=max(1, int(CLOSE_TIMEOUT_S)),
+    )
+    return Server(config, drain)
+
+
+def writer_of(scope: Scope) -> FrameProtocol | None:
+    """The socket's own writer, where our server runs the application."""
+    writer = scope.get("extensions", {}).get(WRITER_EXTENSION)
+    return writer if isinstance(writer, FrameProtocol) else None
+
+
+def _ignore() -> None: ...

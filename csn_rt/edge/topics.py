@@ -1,0 +1,269 @@
+"""The channels that this node carries: opened by the first subscriber, fed by the bus, repaired from the log.
+
+Rule 1: a channel is subscribed on the bus before its head is read, so nothing falls between the two.
+Rule 2: what does not come by itself is fetched from `channel_log` after a moment.
+Rule 3: a state channel with a head keeps no events: when one is missing, its subscribers are told to subscribe again
+        and get a snapshot. The same when a log channel's hole cannot be filled any more.
+Rule 4: the heads in the database are compared every few seconds, and twice a second while the bus is down.
+Rule 5: a channel without subscribers lingers, so that a reconnect finds it warm, and is then closed.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from csn_rt.bus.base import Bus, BusDown, Envelope
+from csn_rt.core.ring import Latest, Ring
+from csn_rt.core.topic import Encode, Peer, Topic
+from csn_rt.db import log
+from csn_rt.edge.line import Line, Taken
+from csn_rt.errors import Unavailable
+from csn_rt.features.context import Database
+from csn_rt.telemetry import metrics
+from csn_rt.wire.names import Channel, parse_channel
+from csn_rt.wire.published import Published
+
+logger = structlog.get_logger(__name__)
+
+AnyLine = Line[Ring] | Line[Latest]
+
+LINGER_S: Final = 30.0
+"""Longer than the longest back-off of an SDK (20 s): a reconnecting crowd is served from memory."""
+HOLD_S: Final = 0.03
+"""How long an event that is ahead waits for those before it: two nodes' publishes cross within milliseconds."""
+HOLD_STATE_S: Final = 0.2
+"""The same for channels that keep no events, where a repair costs every subscriber a snapshot."""
+COMPARE_S: Final = 5.0
+COMPARE_BUS_DOWN_S: Final = 0.5
+COMPARE_CHANNELS: Final = 1_000
+WARM_EVENTS: Final = 128
+"""How many events a newly opened topic fetches, so that short absences are recovered from memory."""
+REPAIR_EVENTS: Final = 500
+
+
+class Topics:
+    """`lost` is told of a channel and the subscribers that must subscribe again."""
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        db: Database,
+        bus: Bus,
+        encode_for: Callable[[Channel], Encode],
+        lost: Callable[[Channel, Sequence[Peer]], None],
+        closed: Callable[[Channel], None],
+    ) -> None:
+        self._node_id = node_id
+        self._db = db
+        self._bus = bus
+        self._encode_for = encode_for
+        self._lost = lost
+        self._closed = closed
+        self._lines: dict[Channel, AnyLine] = {}
+        self._opening: dict[Channel, asyncio.Task[AnyLine]] = {}
+        self._early: dict[Channel, list[Published]] = {}
+        self._background: list[asyncio.Task[None]] = []
+        self._must_compare = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def get(self, channel: Channel) -> AnyLine | None:
+        return self._lines.get(channel)
+
+    async def start(self) -> None:
+        self._background = [asyncio.create_task(self._compare_for_ever()), asyncio.create_task(self._close_idle())]
+
+    async def close(self) -> None:
+        tasks = [*self._background, *self._opening.values()]
+        tasks += [line.repair for line in self._lines.values() if line.repair is not None]
+        for line in self._lines.values():
+            line.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def open(self, channel: Channel) -> AnyLine:
+        """The channel's line, at its head. Raises Unavailable when the database is away."""
+        if (line := self._lines.get(channel)) is not None:
+            line.idle_since = None
+            return line
+        if (opening := self._opening.get(channel)) is None:
+            opening = self._opening[channel] = asyncio.create_task(self._load(channel))
+            # Everyone who waits may have gone when it fails: look at the exception so that it is not reported as lost.
+            opening.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(opening)
+
+    def release(self, channel: Channel) -> None:
+        """A subscriber left: if it was the last one, the topic begins to linger."""
+        line = self._lines.get(channel)
+        if line is not None and not len(line.topic):
+            line.idle_since = asyncio.get_running_loop().time()
+
+    def bus_changed(self) -> None:
+        """The bus went down or came back: messages may be missing, so the heads are compared at once."""
+        self._must_compare.set()
+
+    def receive(self, envelope: Envelope) -> None:
+        """Events from another node."""
+        if envelope.origin == self._node_id:
+            return
+        last = len(envelope.events) - 1
+        for n, data in enumerate(envelope.events):
+            redacts = tuple(envelope.redacts) if n == last else ()
+            self.accept(Published(envelope.channel, envelope.epoch, envelope.offset + n, data, redacts))
+
+    def accept(self, event: Published) -> None:
+        """Take an event, in whatever order events come."""
+        line = self._lines.get(event.channel)
+        if line is None:
+            if event.channel in self._opening:
+                self._early.setdefault(event.channel, []).append(event)
+            return
+        if line.take(event) is not Taken.IN_LINE:
+            self._start_repair(line, event.offset)
+
+    async def catch_up(self, line: Line[Ring], offset: int) -> None:
+        """Read the log up to an offset that somebody has seen and this node has not."""
+        if line.topic.memory.top < offset:
+            repair = self._start_repair(line, offset, is_urgent=True)
+            await asyncio.shield(repair)
+            line.flush()
+
+    # Opening and closing
+
+    async def _load(self, channel: Channel) -> AnyLine:
+        try:
+            try:
+                await self._bus.subscribe(channel)
+            except BusDown:
+                logger.info("topic_opened_without_bus", channel=channel)
+            line = await self._make_line(channel)
+            self._lines[channel] = line
+            line.idle_since = asyncio.get_running_loop().time()
+        except BaseException:
+            self._bus.unsubscribe(channel)
+            raise
+        finally:
+            early = self._early.pop(channel, [])
+            self._opening.pop(channel, None)
+        for event in early:
+            self.accept(event)
+        return line
+
+    async def _make_line(self, channel: Channel) -> AnyLine:
+        address = parse_channel(channel)
+        area = address.area if address else None
+        encode = self._encode_for(channel)
+        if area is None or not area.has_head:
+            return Line(Topic(channel, Latest(), encode, shows_offset=False), is_conflated=True)
+        async with self._db.connection() as connection:
+            head = await log.ensure(connection, channel)
+            warm = await log.read_latest(connection, channel, WARM_EVENTS) if area.is_log and head.offset else []
+        if warm and warm[-1].offset > head.offset:
+            head = log.Head(head.epoch, warm[-1].offset)
+        ring = Ring(head.epoch, head.offset)
+        ring.prepend(warm)
+        return Line(Topic(channel, ring, encode, shows_offset=area.is_log), is_conflated=False)
+
+    async def _close_idle(self) -> None:
+        while True:
+            await asyncio.sleep(LINGER_S / 3)
+            limit = asyncio.get_running_loop().time() - LINGER_S
+            idle = [line for line in self._lines.values() if line.idle_since is not None and line.idle_since < limit]
+            for line in idle:
+                if not len(line.topic):
+                    self._close(line)
+
+    def _close(self, line: AnyLine) -> None:
+        channel = line.topic.channel
+        line.close()
+        del self._lines[channel]
+        self._bus.unsubscribe(channel)
+        self._closed(channel)
+
+    # Repair
+
+    async def _compare_for_ever(self) -> None:
+        while True:
+            pause = COMPARE_S if self._bus.is_up else COMPARE_BUS_DOWN_S
+            try:
+                async with asyncio.timeout(pause):
+                    await self._must_compare.wait()
+                self._must_compare.clear()
+            except TimeoutError:
+                pass
+            try:
+                await self._compare()
+            except Unavailable:
+                logger.info("heads_not_compared")
+            except Exception:
+                logger.exception("comparing_heads_failed")
+
+    async def _compare(self) -> None:
+        """Find the lines that stand below their channel's head, and repair them."""
+        numbered = [channel for channel, line in self._lines.items() if isinstance(line.topic.memory, Ring)]
+        for start in range(0, len(numbered), COMPARE_CHANNELS):
+            async with self._db.connection() as connection:
+                heads = await log.heads_of(connection, numbered[start : start + COMPARE_CHANNELS])
+            for channel, head in heads.items():
+                line = self._lines.get(channel)
+                if line is None or not isinstance(line.topic.memory, Ring):
+                    continue
+                memory = line.topic.memory
+                if head.epoch != memory.epoch or head.offset > memory.top:
+                    self._start_repair(line, head.offset)
+
+    def _start_repair(self, line: AnyLine, up_to: int, *, is_urgent: bool = False) -> asyncio.Task[None]:
+        if line.repair is None:
+            is_log = line.topic.shows_offset
+            hold_s = 0.0 if is_urgent else HOLD_S if is_log else HOLD_STATE_S
+            line.repair = asyncio.create_task(self._repair(line, up_to, hold_s))
+        return line.repair
+
+    async def _repair(self, line: AnyLine, up_to: int, hold_s: float) -> None:
+        topic = line.topic
+        try:
+            await asyncio.sleep(hold_s)
+            if isinstance(topic.memory, Ring):
+                await self._fill(line, topic.memory, up_to)
+        except Unavailable:
+            logger.info("repair_put_off", channel=topic.channel)
+        except Exception:
+            logger.exception("repair_failed", channel=topic.channel)
+        finally:
+            line.repair = None
+            line.forget_held()
+
+    async def _fill(self, line: AnyLine, memory: Ring, up_to: int) -> None:
+        channel = line.topic.channel
+        while True:
+            async with self._db.connection() as connection:
+                head = (await log.heads_of(connection, [channel])).get(channel, log.Head("", 0))
+                if head.epoch == memory.epoch and memory.top >= min(up_to, head.offset):
+                    return
+                is_log = line.topic.shows_offset
+                events = await log.read_after(connection, channel, memory.top, REPAIR_EVENTS) if is_log else []
+            if head.epoch != memory.epoch or not _follows(events, memory.top):
+                self._restart(line, memory, head)
+                return
+            after = memory.top
+            for event in events:
+                line.take(event)
+            metrics.GAPS_REPAIRED.inc()
+            logger.info("gap_repaired", channel=channel, after=after, up_to=memory.top)
+
+    def _restart(self, line: AnyLine, memory: Ring, head: log.Head) -> None:
+        """What is missing cannot be had: stand at the head, and let the subscribers begin anew."""
+        memory.restart(head.epoch, head.offset)
+        lost = line.restart()
+        logger.info("topic_restarted", channel=line.topic.channel, at=head.offset, lost=len(lost))
+        self._lost(line.topic.channel, lost)
+        self.release(line.topic.channel)
+
+
+def _follows(events: Sequence[Published], top: int) -> bool:
+    return bool(events) and events[0].offset == top + 1

@@ -1,0 +1,92 @@
+"""How frames leave: straight into the transport under our own server, by `send` under any other.
+
+Both tell their owner when the socket can be written to again, through `on_writable`.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from starlette.types import Send
+from starlette.websockets import WebSocketDisconnect
+
+from csn_rt.wire.codes import CloseCode
+from csn_rt.wire.frames import Frame
+
+CLOSE_TIMEOUT_S: Final = 5.0
+"""How long the other side may take to accept our close before the socket is dropped."""
+HIGH_WATER_FRAMES: Final = 32
+MAX_FRAMES: Final = 1_024
+"""Frames that wait in the ordinary path. Replies count too, and reading stops at the high-water mark, so this is
+reached only by a peer that misbehaves: its further frames are dropped with the socket."""
+
+
+class Writer(Protocol):
+    is_writable: bool
+    on_writable: Callable[[], None]
+
+    def write(self, frame: Frame) -> None: ...
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Send a close frame after what was written; the socket is gone within `CLOSE_TIMEOUT_S`."""
+
+    def abort(self) -> None:
+        """Drop the socket now."""
+
+
+class AsgiWriter:
+    """Frames wait in a bounded queue for the one task that sends them."""
+
+    def __init__(self, send: Send) -> None:
+        self.is_writable = True
+        self.on_writable: Callable[[], None] = _ignore
+        self._send = send
+        self._frames: deque[Frame] = deque()
+        self._close: tuple[CloseCode, str] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def write(self, frame: Frame) -> None:
+        if self._close is not None or len(self._frames) >= MAX_FRAMES:
+            return
+        self._frames.append(frame)
+        self.is_writable = len(self._frames) < HIGH_WATER_FRAMES
+        self._wake()
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        if self._close is None:
+            self._close = (code, reason)
+            self.is_writable = False
+            self._wake()
+
+    def abort(self) -> None:
+        self._frames.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _wake(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        try:
+            while self._frames:
+                frame = self._frames.popleft()
+                if frame.is_binary:
+                    await self._send({"type": "websocket.send", "bytes": frame.payload})
+                else:
+                    await self._send({"type": "websocket.send", "text": frame.payload.decode()})
+                if not self.is_writable and self._close is None and len(self._frames) < HIGH_WATER_FRAMES // 2:
+                    self.is_writable = True
+                    self.on_writable()
+            if self._close is not None:
+                code, reason = self._close
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._send({"type": "websocket.close", "code": int(code), "reason": reason})
+        except (OSError, WebSocketDisconnect, RuntimeError, TimeoutError):
+            self._frames.clear()  # the socket is gone; its reader says so too
+        finally:
+            self._task = None
+
+
+def _ignore() -> None: ...

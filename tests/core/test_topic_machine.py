@@ -1,0 +1,144 @@
+"""A topic with its cursors, against the simplest thing that could be right: every subscriber has a list."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from csn_rt.core.ring import Ring
+from csn_rt.core.topic import Topic
+from csn_rt.wire.frames import Frame
+from csn_rt.wire.names import CATALOG
+
+PEERS = st.integers(0, 4)
+
+
+class FakePeer:
+    """A socket with room for a few frames."""
+
+    def __init__(self) -> None:
+        self.is_writable = True
+        self.got: list[int] = []
+        self.frames: list[Frame] = []
+
+    def write(self, frame: Frame) -> None:
+        assert self.is_writable, "rule 3: nothing is written to a full socket"
+        self.frames.append(frame)
+        self.got += [int(line) for line in frame.payload.split(b"\n")]
+
+    def got_up_to(self, place: int) -> int:
+        return self.got[-1] if self.got else place
+
+
+def encode(data: bytes, offset: int | None) -> bytes:
+    assert data == str(offset).encode()
+    return data
+
+
+class TopicMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ring = Ring("abcdefgh", 0, max_events=6)
+        self.topic = Topic(CATALOG, self.ring, encode, shows_offset=True)
+        self.peers = [FakePeer() for _ in range(5)]
+        self.joined: dict[int, int] = {}
+        self.admitted: dict[int, int] = {}
+        self.lost: set[int] = set()
+
+    @rule(count=st.integers(1, 3))
+    def append(self, count):
+        if self.topic.backlog + count > 6:
+            self.topic.flush()
+        for _ in range(count):
+            offset = self.ring.top + 1
+            self.ring.offer(offset, str(offset).encode())
+
+    @rule()
+    def flush(self):
+        self.topic.flush()
+
+    @rule(n=PEERS)
+    def join(self, n):
+        if n not in self.joined and n not in self.admitted:
+            self.peers[n].got.clear()
+            self.joined[n] = self.topic.join(self.peers[n])
+            assert self.joined[n] == self.topic.flushed
+
+    @rule(n=PEERS)
+    def admit(self, n):
+        if n in self.joined:
+            self.admitted[n] = self.joined.pop(n)
+            if not self.topic.admit(self.peers[n]):
+                self._forget(n)
+
+    @rule(n=PEERS)
+    def leave(self, n):
+        self.joined.pop(n, None)
+        if n in self.admitted:
+            self._forget(n)
+        self.topic.leave(self.peers[n])
+
+    @rule(n=PEERS)
+    def fill_up(self, n):
+        self.peers[n].is_writable = False
+
+    @rule(n=PEERS)
+    def drain(self, n):
+        self.peers[n].is_writable = True
+        if n in self.admitted and not self.topic.catch_up(self.peers[n]):
+            assert self.peers[n].got_up_to(self.admitted[n]) < self.ring.oldest - 1, "lost only if it fell off"
+            self._forget(n)
+
+    @precondition(lambda self: self.admitted or self.joined)
+    @rule()
+    def restart(self):
+        lost = self.topic.restart()
+        assert {id(peer) for peer in lost} == {id(self.peers[n]) for n in self.admitted}
+        for n in list(self.admitted):
+            self._forget(n)
+        for n in list(self.joined):
+            assert not self.topic.admit(self.peers[n])
+            del self.joined[n]
+
+    def _forget(self, n):
+        del self.admitted[n]
+        self.topic.leave(self.peers[n])
+
+    @invariant()
+    def what_was_written_is_consecutive_from_the_place(self):
+        for n, place in self.admitted.items():
+            got = self.peers[n].got
+            assert got == list(range(place + 1, place + 1 + len(got)))
+
+    @invariant()
+    def a_writable_subscriber_has_all_that_was_flushed(self):
+        for n, place in self.admitted.items():
+            peer = self.peers[n]
+            if peer.is_writable:
+                assert peer.got_up_to(place) == self.topic.flushed
+
+    @invariant()
+    def nothing_is_written_before_admission(self):
+        for n in self.joined:
+            assert self.peers[n].got == []
+
+    @invariant()
+    def everyone_is_counted_once(self):
+        assert len(self.topic) == len(self.joined) + len(self.admitted)
+
+
+TopicMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestTopicMachine = TopicMachine.TestCase
+
+
+def test_rule_2_everyone_at_the_head_gets_the_same_frame():
+    topic = Topic(CATALOG, Ring("abcdefgh", 0), encode, shows_offset=True)
+    peers = [FakePeer(), FakePeer()]
+    for peer in peers:
+        topic.join(peer)
+        topic.admit(peer)
+    topic.memory.offer(1, b"1")
+    topic.memory.offer(2, b"2")
+
+    assert topic.flush() == 2
+    assert peers[0].frames[0] is peers[1].frames[0]
+    assert peers[0].frames[0].payload == b"1\n2"
