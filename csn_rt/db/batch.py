@@ -2,8 +2,8 @@
 
 Rule 1: one batch runs at a time, so what one caller puts in order is done in order.
 Rule 2: idle adds no delay; busy makes batches as large as `max_items`.
-Rule 3: a batch that fails is run again in halves, so that one bad item fails alone; a failure of what is behind us
-        (Unavailable) is everybody's and is not tried again.
+Rule 3: a batch that fails is run again in halves, so that one bad item fails alone; a failure of what is
+        behind us (Unavailable) is everybody's and is not tried again.
 Rule 4: at most `max_waiting` items wait; more are refused at once as Unavailable.
 """
 
@@ -19,8 +19,11 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Item, Result]):
-    """`run` gets the items of one batch and answers one result per item; an exception among the results is raised
-    to that item's caller. `run` must be all or nothing: if it raises, none of its items may have had an effect."""
+    """Collects items while `run` is busy with those before.
+
+    `run` gets the items of one batch and answers one result per item; an exception among the results is raised
+    to that item's caller. It must be all or nothing: if it raises, none of its items may have had an effect.
+    """
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """The channel log: every event of a channel numbered 1, 2, 3 … without holes, in the transaction of its deed.
 
-Rule 1: a number is given under the lock of the channel's row in `channels`, so commits are in the order of offsets.
+Rule 1: a number is given under the lock of the channel's row in `channels`: commits are in order of offsets.
 Rule 2: events of log channels are kept in `channel_log`; those of state channels only move the head, which is
         enough to see that one was missed.
 Rule 3: a transaction that locks several channels locks them in the order of their names.
@@ -44,7 +44,7 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 async def append(connection: Connection, events: Sequence[Outgoing]) -> list[Published]:
-    """Number the events in the order given and keep those of log channels. Call it last in the transaction."""
+    """Number the events in the order given, keep those of log channels. Call it last in the transaction."""
     if not events:
         return []
     rows = await _APPEND.rows(

@@ -1,12 +1,12 @@
 """The connection pool: every wait has a time-out, and a database that is away is `Unavailable`.
 
-Its connections carry no session state (no SET, LISTEN or session-level lock), so a release needs no reset round trip.
+Its connections carry no session state (no SET, LISTEN or session-level lock), so a release needs no reset
+round trip.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import asyncpg
 import structlog
@@ -17,7 +17,7 @@ from csn_rt.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-# An SDK gives a command 5 s; what we wait for must have ended before, so that the caller hears a clear answer.
+# An SDK gives a command 5 s; what we wait for must have ended before, for the caller to hear a clear answer.
 ACQUIRE_TIMEOUT_S = 1.5
 COMMAND_TIMEOUT_S = 3.0
 CONNECT_TIMEOUT_S = 3.0
@@ -46,7 +46,7 @@ async def _init(connection: PoolConnectionProxy) -> None:
     await connection.set_type_codec("uuid", schema="pg_catalog", encoder=str, decoder=str, format="text")
 
 
-async def _reset(_connection: PoolConnectionProxy) -> None:
+async def _reset(_connection: asyncpg.Connection) -> None:
     """Nothing to undo: see the top of the module."""
 
 
@@ -58,7 +58,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection in autocommit; raises Unavailable when the database is away or the pool stays empty."""
+        """A connection in autocommit; raises Unavailable if the database is away or the pool stays empty."""
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
                 yield connection
@@ -83,7 +83,7 @@ class Database:
         return {"size": self._pool.get_size(), "idle": self._pool.get_idle_size()}
 
 
-async def open_database(url: str, *, max_size: int = 10, **connect: Any) -> Database:
+async def open_database(url: str, *, max_size: int = 10) -> Database:
     """Connect and make the pool; raises OSError or asyncpg's errors if the first connection fails."""
     pool = await asyncpg.create_pool(
         url,
@@ -94,6 +94,5 @@ async def open_database(url: str, *, max_size: int = 10, **connect: Any) -> Data
         init=_init,
         reset=_reset,
         server_settings={"application_name": "csn_rt", "timezone": "UTC"},
-        **connect,
     )
     return Database(pool)

@@ -6,8 +6,9 @@
     -- Why it is as it is.
     UPDATE …
 
-The header lists the parameters in the order of $1, $2, … and the kind of the result: `row` (one or none), `rows`,
-`value` (one column of one row or None), `none`. `$1` stays `$1`, so that a query can be pasted into psql.
+The header lists the parameters in the order of $1, $2, … and the kind of the result: `row` (one or none),
+`rows`, `value` (one column of one row or None), `none`. `$1` stays `$1`, so that a query can be pasted into
+psql.
 """
 
 import re
@@ -15,12 +16,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+import asyncpg
 import msgspec
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
-Connection = PoolConnectionProxy
-"""What a query runs on: one connection of the pool, inside or outside a transaction."""
+Connection = PoolConnectionProxy | asyncpg.Connection
+"""What a query runs on, inside or outside a transaction: a connection of the pool, or one of its own."""
 
 Kind = Literal["row", "rows", "value", "none"]
 
@@ -41,7 +43,7 @@ class Query(msgspec.Struct, frozen=True):
 
     async def row(self, connection: Connection, *args: Any) -> Record | None:
         self._check("row", args)
-        return cast("Record | None", await connection.fetchrow(self.sql, *args))
+        return await connection.fetchrow(self.sql, *args)
 
     async def rows(self, connection: Connection, *args: Any) -> list[Record]:
         self._check("rows", args)
@@ -57,7 +59,9 @@ class Query(msgspec.Struct, frozen=True):
 
     def _check(self, kind: Kind, args: tuple[Any, ...]) -> None:
         if kind != self.kind or len(args) != len(self.params):
-            raise TypeError(f"{self.name}({', '.join(self.params)}) -> {self.kind} was called for {kind} with {len(args)}")
+            raise TypeError(
+                f"{self.name}({', '.join(self.params)}) -> {self.kind} was called for {kind} with {len(args)}"
+            )
 
 
 def parse_queries(text: str) -> Iterable[Query]:

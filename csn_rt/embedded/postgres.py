@@ -107,7 +107,7 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> None:
-        """Return when the server takes connections. Makes a cluster if there is none, recovers a killed one."""
+        """Return when the server takes connections. Makes a new cluster, recovers a killed one."""
         make_directory(self._data_dir)
         self._lock.acquire()
         try:
