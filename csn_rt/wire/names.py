@@ -25,6 +25,8 @@ class Area(Enum):
     STREAM_CHAT = "stream-chat"
     STREAM_MOD = "stream-mod"
     STREAM_VIEWERS = "stream-viewers"
+    STREAM_VIEWERS_STAFF = "stream-viewers-staff"
+    """What moderators get instead; only known inside, no client can name it."""
     USER = "user"
     CATALOG = "catalog"
     ADMIN = "admin"
@@ -37,10 +39,11 @@ class Area(Enum):
     @property
     def has_head(self) -> bool:
         """Whether events are numbered 1, 2, 3 … in `channels`, so that a lost one shows as a gap."""
-        return self is not Area.STREAM_VIEWERS
+        return self not in _HEADLESS_AREAS
 
 
 _LOG_AREAS = frozenset({Area.STREAM_CHAT, Area.STREAM_MOD, Area.CATALOG, Area.ADMIN})
+_HEADLESS_AREAS = frozenset({Area.STREAM_VIEWERS, Area.STREAM_VIEWERS_STAFF})
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -60,6 +63,11 @@ def stream_mod(stream_id: str) -> Channel:
 
 def stream_viewers(stream_id: str) -> Channel:
     return Channel(f"stream:{stream_id}:viewers")
+
+
+def stream_viewers_staff(stream_id: str) -> Channel:
+    """The moderators' variant of the viewers channel: told between nodes, never subscribed to by this name."""
+    return Channel(f"stream:{stream_id}:viewers#staff")
 
 
 def user(user_id: str) -> Channel:
