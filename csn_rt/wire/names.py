@@ -66,7 +66,7 @@ def stream_viewers(stream_id: str) -> Channel:
 
 
 def stream_viewers_staff(stream_id: str) -> Channel:
-    """The moderators' variant of the viewers channel: told between nodes, never subscribed to by this name."""
+    """The moderators' variant of the viewers channel: told between nodes, not a name for clients."""
     return Channel(f"stream:{stream_id}:viewers#staff")
 
 
