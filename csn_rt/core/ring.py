@@ -11,7 +11,8 @@ from typing import Final
 
 from csn_rt.wire.published import Published
 
-# 512 chat messages are several minutes of a busy room (100/s: five seconds), and at about 400 bytes each 200 KiB.
+# 512 chat messages are several minutes of a busy room (100/s: five seconds), and at about 400 bytes each 200
+# KiB.
 MAX_EVENTS: Final = 512
 MAX_BYTES: Final = 1_048_576
 
@@ -31,7 +32,9 @@ class Ring:
 
     __slots__ = ("_bytes", "_events", "epoch", "max_bytes", "max_events", "top")
 
-    def __init__(self, epoch: str, top: int, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self, epoch: str, top: int, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES
+    ) -> None:
         self.epoch = epoch
         self.top = top
         self.max_events = max_events
@@ -57,7 +60,8 @@ class Ring:
         return Offer.APPENDED
 
     def after(self, position: int) -> list[tuple[int, bytes]] | None:
-        """Every event after the position, oldest first; None if some of them are no longer (or not yet) held."""
+        """Every event after the position, oldest first; None if some of them are no longer (or not yet)
+        held."""
         if position < self.oldest - 1 or position > self.top:
             return None
         return [(offset, self._events[offset]) for offset in range(position + 1, self.top + 1)]
@@ -66,7 +70,8 @@ class Ring:
         return self.top - position
 
     def prepend(self, published: Sequence[Published]) -> None:
-        """Fill an empty ring with the events that lead up to its top; a hole keeps only what comes after it."""
+        """Fill an empty ring with the events that lead up to its top; a hole keeps only what comes after
+        it."""
         kept: list[tuple[int, bytes]] = []
         wanted = self.top
         for event in reversed(published):
@@ -94,7 +99,8 @@ class Ring:
 
 
 class Latest:
-    """The newest value of a channel whose older values do not matter. Offsets only grow; holes mean nothing."""
+    """The newest value of a channel whose older values do not matter. Offsets only grow; holes mean
+    nothing."""
 
     __slots__ = ("_data", "top")
 

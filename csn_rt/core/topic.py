@@ -1,11 +1,12 @@
 """A channel on a node: its memory, and its subscribers as cursors.
 
-Rule 1: a subscriber is a position, not a queue. Those that have everything flushed so far stand together at the
-        head and cost nothing to remember; the others have their position written down.
+Rule 1: a subscriber is a position, not a queue. Those that have everything flushed so far stand together at
+        the head and cost nothing to remember; the others have their position written down.
 Rule 2: one flush makes one frame of all that is new and writes the same frame to everyone at the head.
-Rule 3: a subscriber that cannot be written to is skipped and falls behind; it catches up from the memory when its
-        socket drains. One whose position is no longer held is lost: it must subscribe again.
-Rule 4: between `join` and `admit` nothing is written to a subscriber, and nothing is missed: the position waits.
+Rule 3: a subscriber that cannot be written to is skipped and falls behind; it catches up from the memory
+        when its socket drains. One whose position is no longer held is lost: it must subscribe again.
+Rule 4: between `join` and `admit` nothing is written to a subscriber, and nothing is missed: the position
+        waits.
 Rule 5: the flushed position only grows, until `restart`.
 """
 
@@ -41,7 +42,7 @@ class Topic(Generic[MemoryT]):
 
     def __init__(self, channel: Channel, memory: MemoryT, encode: Encode, *, shows_offset: bool) -> None:
         self.channel = channel
-        self.memory = memory
+        self.memory: MemoryT = memory
         self.flushed = memory.top
         self._encode = encode
         self.shows_offset = shows_offset
@@ -55,7 +56,8 @@ class Topic(Generic[MemoryT]):
     @property
     def backlog(self) -> int:
         """How many events the next flush will carry."""
-        return self.memory.count_after(self.flushed)
+        memory: Ring | Latest = self.memory
+        return memory.count_after(self.flushed)
 
     def join(self, peer: Peer) -> int:
         """Reserve a place; answers the position from which the subscriber will be written to."""
@@ -63,7 +65,8 @@ class Topic(Generic[MemoryT]):
         return self.flushed
 
     def admit(self, peer: Peer) -> bool:
-        """Begin to write to a subscriber that has joined; False if it is lost: its position is not held any more."""
+        """Begin to write to a subscriber that has joined; False if it is lost: its position is not held any
+        more."""
         position = self._joining.pop(peer, None)
         if position is None:
             return False
@@ -96,7 +99,8 @@ class Topic(Generic[MemoryT]):
     def flush(self) -> int:
         """Write what is new to everyone at the head; answers to how many. This is the hot loop."""
         events = self.memory.after(self.flushed)
-        assert events is not None, "a flush came after its events were forgotten"
+        if events is None:
+            raise RuntimeError("a flush came after its events were forgotten")
         if not events:
             return 0
         frame = self._frame(events)
@@ -113,8 +117,9 @@ class Topic(Generic[MemoryT]):
         return len(self._at_head)
 
     def restart(self) -> list[Peer]:
-        """The memory began anew: answers those who were written to, to be told to subscribe again. Those who are
-        still joining learn it from `admit`."""
+        """The memory began anew: answers those who were written to, to be told to subscribe again. Those who
+        are still joining learn it from `admit`.
+        """
         lost = [*self._at_head, *self._behind]
         self._at_head.clear()
         self._behind.clear()

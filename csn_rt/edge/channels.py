@@ -17,7 +17,9 @@ class ChannelRule(msgspec.Struct, frozen=True):
 
 
 CHANNELS: Final = {
-    Area.STREAM_CHAT: ChannelRule(Role.ANONYMOUS, "the chat of a stream: messages, and what became of them, in order"),
+    Area.STREAM_CHAT: ChannelRule(
+        Role.ANONYMOUS, "the chat of a stream: messages, and what became of them, in order"
+    ),
     Area.STREAM_VIEWERS: ChannelRule(Role.ANONYMOUS, "the state of a stream and how many people watch it"),
     Area.USER: ChannelRule(Role.ANONYMOUS, "what concerns one person: watch progress on the other devices"),
     Area.CATALOG: ChannelRule(Role.ANONYMOUS, "what was published, and which streams started and ended"),

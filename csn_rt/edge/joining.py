@@ -1,9 +1,11 @@
 """Subscribing to a channel: may they, does it exist, what did they miss, what is the state now.
 
-Rule 1: the subscriber has its place in the topic before the snapshot or the missed events are read, so nothing falls
-        between them and the pushes.
-Rule 2: recovered means complete: every event from the client's offset up to its place, or none and `recovered` false.
-Rule 3: a client that has seen more than this node is not wrong: the node reads the log until it has seen as much.
+Rule 1: the subscriber has its place in the topic before the snapshot or the missed events are read, so
+        nothing falls between them and the pushes.
+Rule 2: recovered means complete: every event from the client's offset up to its place, or none and
+        `recovered` false.
+Rule 3: a client that has seen more than this node is not wrong: the node reads the log until it has seen as
+        much.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,7 +13,7 @@ from typing import Final
 
 from csn_rt.core.identity import Identity
 from csn_rt.core.ring import Ring
-from csn_rt.core.session import Subscription
+from csn_rt.core.subscription import Subscription
 from csn_rt.core.topic import Peer
 from csn_rt.db import log
 from csn_rt.edge.channels import refusal
@@ -53,8 +55,8 @@ class Doorkeeper:
         self._snapshots = snapshots
 
     async def join(self, peer: Peer, identity: Identity, name: str, since: StreamPosition | None) -> Place:
-        """Take a place for the peer. Raises SubscribeRefused, or Unavailable when the database is away; then the peer has
-        no place."""
+        """Take a place for the peer. Raises SubscribeRefused, or Unavailable when the database is away; then
+        the peer has no place."""
         address = parse_channel(name)
         if (error := refusal(identity, address)) is not None or address is None:
             raise SubscribeRefused(error or ErrorCode.UNKNOWN_CHANNEL)
@@ -104,7 +106,8 @@ class Doorkeeper:
     async def _missed(
         self, line: AnyLine, ring: Ring, since: StreamPosition, place: int
     ) -> Sequence[tuple[int, bytes]] | None:
-        """What lies after the client's position and before its place; None if that cannot be told completely."""
+        """What lies after the client's position and before its place; None if that cannot be told
+        completely."""
         if since.epoch not in ("", ring.epoch) or since.offset > place:
             return None
         if place - since.offset > MAX_RECOVERED_EVENTS:
@@ -112,7 +115,9 @@ class Doorkeeper:
         events: Sequence[tuple[int, bytes]] | None = ring.after(since.offset)
         if events is None:
             async with self._db.connection() as connection:
-                stored = await log.read_after(connection, line.topic.channel, since.offset, place - since.offset)
+                stored = await log.read_after(
+                    connection, line.topic.channel, since.offset, place - since.offset
+                )
             events = [(event.offset, event.data) for event in stored]
         missed = [event for event in events if event[0] <= place]
         if len(missed) != place - since.offset or sum(len(data) for _, data in missed) > MAX_RECOVERED_BYTES:

@@ -1,17 +1,16 @@
 """One channel on this node: its topic, the events that came too early, and the flush that is due.
 
-Rule 1: an event is taken only as the next in line; one that is ahead is held, one that is behind is dropped. So a
-        line has no holes, no doubles and one order, whatever the bus does.
-Rule 2: what comes while a flush is due goes with it. The pause between flushes grows with the room; after a pause
-        the first event goes at once.
+Rule 1: an event is taken only as the next in line; one that is ahead is held, one that is behind is dropped.
+        So a line has no holes, no doubles and one order, whatever the bus does.
+Rule 2: what comes while a flush is due goes with it. The pause between flushes grows with the room; after a
+        pause the first event goes at once.
 """
 
 import asyncio
-import time
 from enum import Enum
 from typing import Final, Generic
 
-from csn_rt.core.ring import Offer, Ring
+from csn_rt.core.ring import Latest, Offer, Ring
 from csn_rt.core.topic import MemoryT, Peer, Topic
 from csn_rt.telemetry import metrics
 from csn_rt.wire.published import Published
@@ -21,7 +20,8 @@ PAUSE_PER_PEER_S: Final = 25e-6
 """A flush costs about 8 µs a socket: the pause keeps fan-out to a third of the loop."""
 MAX_PAUSE_S: Final = 0.25
 MAX_BACKLOG: Final = 128
-"""Events that may wait for a flush: a quarter of the ring, so that no flush comes after its events are forgotten."""
+"""Events that may wait for a flush: a quarter of the ring, so that no flush comes after its events are
+forgotten."""
 
 
 class Taken(Enum):
@@ -36,13 +36,15 @@ class Taken(Enum):
 
 class Line(Generic[MemoryT]):
     def __init__(self, topic: Topic[MemoryT], *, is_conflated: bool) -> None:
-        self.topic = topic
+        self.topic: Topic[MemoryT] = topic
         self.idle_since: float | None = None
         self.repair: asyncio.Task[None] | None = None
         self._is_conflated = is_conflated
         self._held: dict[int, Published] = {}
         self._flush_due: asyncio.TimerHandle | None = None
         self._flushed_at = 0.0
+        self._waiting_since = 0.0
+        """When the oldest event of the next flush came."""
 
     def take(self, event: Published) -> Taken:
         memory = self.topic.memory
@@ -57,7 +59,6 @@ class Line(Generic[MemoryT]):
             while (following := self._held.pop(memory.top + 1, None)) is not None:
                 self._append(following)
         return Taken.MISSING if self._held else Taken.IN_LINE
-
 
     def forget_held(self) -> None:
         top = self.topic.memory.top
@@ -75,7 +76,9 @@ class Line(Generic[MemoryT]):
             self.repair.cancel()
 
     def _append(self, event: Published) -> Offer:
-        memory = self.topic.memory
+        memory: Ring | Latest = self.topic.memory
+        if not self.topic.backlog:
+            self._waiting_since = asyncio.get_running_loop().time()
         offer = memory.offer(event.offset, event.data)
         if offer is Offer.APPENDED:
             if isinstance(memory, Ring):
@@ -89,17 +92,18 @@ class Line(Generic[MemoryT]):
             self.flush()
         elif self._flush_due is None:
             loop = asyncio.get_running_loop()
-            pause = MAX_PAUSE_S if self._is_conflated else min(MAX_PAUSE_S, len(self.topic) * PAUSE_PER_PEER_S)
+            pause = (
+                MAX_PAUSE_S if self._is_conflated else min(MAX_PAUSE_S, len(self.topic) * PAUSE_PER_PEER_S)
+            )
             self._flush_due = loop.call_at(max(loop.time(), self._flushed_at + pause), self.flush)
 
     def flush(self) -> None:
         if self._flush_due is not None:
             self._flush_due.cancel()
             self._flush_due = None
-        started = time.perf_counter()
         events = self.topic.backlog
         sockets = self.topic.flush()
         self._flushed_at = asyncio.get_running_loop().time()
-        metrics.FAN_OUT_SECONDS.observe(time.perf_counter() - started)
-        metrics.DELIVERIES.inc(sockets * events)
-
+        if events:
+            metrics.fan_out_s.observe(self._flushed_at - self._waiting_since)
+            metrics.deliveries.inc(sockets * events)

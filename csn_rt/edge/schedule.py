@@ -8,7 +8,8 @@ Owner = TypeVar("Owner")
 
 
 class Schedule(Generic[Owner]):
-    """An owner has one due time; setting it again replaces it. Entries that were replaced are dropped when met."""
+    """An owner has one due time; setting it again replaces it. Entries that were replaced are dropped when
+    met."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Owner]] = []

@@ -1,10 +1,10 @@
-"""uvicorn with two things added: ready-made frames go straight into the transport, and a drain before the shutdown.
+"""uvicorn with two things added: ready-made frames go straight into the transport, and a drain before the
+shutdown.
 
-uvicorn closes every socket with 1012 in the same moment and only then tells the application; so the drain happens
-before, in `Server.shutdown`, and by the time uvicorn closes sockets none should be left.
+uvicorn closes every socket with 1012 in the same moment and only then tells the application; so the drain
+happens before, in `Server.shutdown`, and by the time uvicorn closes sockets none should be left.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,7 +22,8 @@ WRITER_EXTENSION = "csn_rt.writer"
 """Where the ASGI scope's `extensions` carry the writer of the socket."""
 
 MAX_MESSAGE_BYTES = 262_144
-"""An SDK that reconnects sends all its subscribes in one message: 128 channels with a token each are about 64 KiB."""
+"""An SDK that reconnects sends all its subscribes in one message: 128 channels with a token each are about
+64 KiB."""
 
 _EMPTY_SUBPROTOCOL = b"sec-websocket-protocol: \r\n"
 
@@ -44,7 +45,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
-            self.scope["extensions"][WRITER_EXTENSION] = self  # type: ignore[typeddict-unknown-key, index]
+            self.scope["extensions"][WRITER_EXTENSION] = self  # type: ignore[assignment]
 
     def send_receive_event_to_app(self) -> None:
         # uvicorn decodes too, but reports a peer's bad UTF-8 as if it were an error of ours.
@@ -106,14 +107,10 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(
-    app: ASGIApp, *, host: str, port: int, drain: Callable[[], Awaitable[None]], drain_s: float, loop: str = "auto"
-) -> Server:
+def make_server(app: ASGIApp, *, drain: Callable[[], Awaitable[None]]) -> Server:
+    """The caller listens, and hands the sockets to `serve`."""
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
-        loop=loop,  # type: ignore[arg-type]
         ws=FrameProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         # The protocol has its own pings, on a fixed schedule that the SDKs rely on.

@@ -1,6 +1,7 @@
 """How an event gets from where it was committed to every node.
 
-This node's own topics take it at once; the bus carries it to the others, adjacent events of a channel in one envelope.
+This node's own topics take it at once; the bus carries it to the others, adjacent events of a channel in one
+envelope.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,8 @@ from csn_rt.wire.published import Published
 
 
 class Teller:
-    """Called with committed events, in order. Never waits, never fails: what is lost is seen by its offset."""
+    """Called with committed events, in order. Never waits, never fails: what is lost is seen by its
+    offset."""
 
     def __init__(self, *, node_id: str, bus: Bus, topics: Topics | None = None) -> None:
         """`topics` is absent where nobody subscribes: in the worker."""

@@ -2,8 +2,8 @@
 
 Rule 1: a channel is subscribed on the bus before its head is read, so nothing falls between the two.
 Rule 2: what does not come by itself is fetched from `channel_log` after a moment.
-Rule 3: a state channel with a head keeps no events: when one is missing, its subscribers are told to subscribe again
-        and get a snapshot. The same when a log channel's hole cannot be filled any more.
+Rule 3: a state channel with a head keeps no events: when one is missing, its subscribers are told to
+        subscribe again and get a snapshot. The same when a log channel's hole cannot be filled any more.
 Rule 4: the heads in the database are compared every few seconds, and twice a second while the bus is down.
 Rule 5: a channel without subscribers lingers, so that a reconnect finds it warm, and is then closed.
 """
@@ -32,7 +32,8 @@ AnyLine = Line[Ring] | Line[Latest]
 LINGER_S: Final = 30.0
 """Longer than the longest back-off of an SDK (20 s): a reconnecting crowd is served from memory."""
 HOLD_S: Final = 0.03
-"""How long an event that is ahead waits for those before it: two nodes' publishes cross within milliseconds."""
+"""How long an event that is ahead waits for those before it: two nodes' publishes cross within
+milliseconds."""
 HOLD_STATE_S: Final = 0.2
 """The same for channels that keep no events, where a repair costs every subscriber a snapshot."""
 COMPARE_S: Final = 5.0
@@ -68,14 +69,18 @@ class Topics:
         self._background: list[asyncio.Task[None]] = []
         self._must_compare = asyncio.Event()
 
-    def __len__(self) -> int:
-        return len(self._lines)
+    @property
+    def subscriptions(self) -> int:
+        return sum(len(line.topic) for line in self._lines.values())
 
     def get(self, channel: Channel) -> AnyLine | None:
         return self._lines.get(channel)
 
     async def start(self) -> None:
-        self._background = [asyncio.create_task(self._compare_for_ever()), asyncio.create_task(self._close_idle())]
+        self._background = [
+            asyncio.create_task(self._compare_for_ever()),
+            asyncio.create_task(self._close_idle()),
+        ]
 
     async def close(self) -> None:
         tasks = [*self._background, *self._opening.values()]
@@ -93,7 +98,8 @@ class Topics:
             return line
         if (opening := self._opening.get(channel)) is None:
             opening = self._opening[channel] = asyncio.create_task(self._load(channel))
-            # Everyone who waits may have gone when it fails: look at the exception so that it is not reported as lost.
+            # Everyone who waits may have gone when it fails: look at the exception so that it is not
+            # reported as lost.
             opening.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(opening)
 
@@ -162,7 +168,9 @@ class Topics:
             return Line(Topic(channel, Latest(), encode, shows_offset=False), is_conflated=True)
         async with self._db.connection() as connection:
             head = await log.ensure(connection, channel)
-            warm = await log.read_latest(connection, channel, WARM_EVENTS) if area.is_log and head.offset else []
+            warm = (
+                await log.read_latest(connection, channel, WARM_EVENTS) if area.is_log and head.offset else []
+            )
         if warm and warm[-1].offset > head.offset:
             head = log.Head(head.epoch, warm[-1].offset)
         ring = Ring(head.epoch, head.offset)
@@ -173,7 +181,11 @@ class Topics:
         while True:
             await asyncio.sleep(LINGER_S / 3)
             limit = asyncio.get_running_loop().time() - LINGER_S
-            idle = [line for line in self._lines.values() if line.idle_since is not None and line.idle_since < limit]
+            idle = [
+                line
+                for line in self._lines.values()
+                if line.idle_since is not None and line.idle_since < limit
+            ]
             for line in idle:
                 if not len(line.topic):
                     self._close(line)
@@ -246,14 +258,16 @@ class Topics:
                 if head.epoch == memory.epoch and memory.top >= min(up_to, head.offset):
                     return
                 is_log = line.topic.shows_offset
-                events = await log.read_after(connection, channel, memory.top, REPAIR_EVENTS) if is_log else []
+                events = (
+                    await log.read_after(connection, channel, memory.top, REPAIR_EVENTS) if is_log else []
+                )
             if head.epoch != memory.epoch or not _follows(events, memory.top):
                 self._restart(line, memory, head)
                 return
             after = memory.top
             for event in events:
                 line.take(event)
-            metrics.GAPS_REPAIRED.inc()
+            metrics.gaps_repaired.inc()
             logger.info("gap_repaired", channel=channel, after=after, up_to=memory.top)
 
     def _restart(self, line: AnyLine, memory: Ring, head: log.Head) -> None:

@@ -18,8 +18,8 @@ CLOSE_TIMEOUT_S: Final = 5.0
 """How long the other side may take to accept our close before the socket is dropped."""
 HIGH_WATER_FRAMES: Final = 32
 MAX_FRAMES: Final = 1_024
-"""Frames that wait in the ordinary path. Replies count too, and reading stops at the high-water mark, so this is
-reached only by a peer that misbehaves: its further frames are dropped with the socket."""
+"""Frames that wait in the ordinary path. Replies count too, and reading stops at the high-water mark, so
+this is reached only by a peer that misbehaves: its further frames are dropped with the socket."""
 
 
 class Writer(Protocol):
@@ -76,7 +76,11 @@ class AsgiWriter:
                     await self._send({"type": "websocket.send", "bytes": frame.payload})
                 else:
                     await self._send({"type": "websocket.send", "text": frame.payload.decode()})
-                if not self.is_writable and self._close is None and len(self._frames) < HIGH_WATER_FRAMES // 2:
+                if (
+                    not self.is_writable
+                    and self._close is None
+                    and len(self._frames) < HIGH_WATER_FRAMES // 2
+                ):
                     self.is_writable = True
                     self.on_writable()
             if self._close is not None:

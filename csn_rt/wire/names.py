@@ -1,7 +1,7 @@
 """Names that cross a boundary, spelled once: channels.
 
-A channel's text is made by the functions below and read by `parse_channel`; nowhere else in the program does the
-text of a channel name occur.
+A channel's text is made by the functions below and read by `parse_channel`; nowhere else in the program does
+the text of a channel name occur.
 """
 
 import re
@@ -67,13 +67,19 @@ def stream_viewers(stream_id: str) -> Channel:
 
 def stream_viewers_staff(stream_id: str) -> Channel:
     """The moderators' variant of the viewers channel: told between nodes, not a name for clients."""
-    return Channel(f"stream:{stream_id}:viewers#staff")
+    return Channel(f"stream:{stream_id}:viewers{_STAFF}")
+
+
+def public_name(channel: Channel) -> str:
+    """The name under which clients subscribed to it."""
+    return channel.removesuffix(_STAFF)
 
 
 def user(user_id: str) -> Channel:
     return Channel(f"user:{user_id}")
 
 
+_STAFF = "#staff"
 _STREAM = re.compile(r"stream:([0-9a-f-]{36}):(chat|mod|viewers)")
 _STREAM_AREAS = {"chat": Area.STREAM_CHAT, "mod": Area.STREAM_MOD, "viewers": Area.STREAM_VIEWERS}
 _USER_PREFIX = "user:"

@@ -1,0 +1,78 @@
+"""`GET /connection/websocket`: who may come in, and in which encoding they speak."""
+
+import random
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from csn_rt.core.session import Session
+from csn_rt.edge.node import Node
+from csn_rt.edge.server import writer_of
+from csn_rt.edge.writers import AsgiWriter
+from csn_rt.edge.ws import Connection, now
+from csn_rt.features.context import new_id
+from csn_rt.wire import json_codec
+
+PATH: Final = "/connection/websocket"
+JSON_SUBPROTOCOL: Final = "centrifuge-json"
+FIRST_PING_S: Final = (12.5, 25.0)
+"""The first ping comes at a random moment, so that a crowd that came together is not pinged together."""
+
+
+class WebSocketEndpoint:
+    """An ASGI application for the one path; made once per node."""
+
+    def __init__(self, node: Node, allowed_origins: Sequence[str]) -> None:
+        self._node = node
+        self._allowed_origins = frozenset(allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        headers = Headers(scope=scope)
+        if self._node.is_draining:
+            await _deny(send, 503, "draining")
+            return
+        if not self._is_allowed(headers):
+            await _deny(send, 403, "origin not allowed")
+            return
+        subprotocol = JSON_SUBPROTOCOL if JSON_SUBPROTOCOL in scope.get("subprotocols", ()) else None
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
+        connection = self._connect(scope, headers, send)
+        await connection.read(receive)
+
+    def _connect(self, scope: Scope, headers: Headers, send: Send) -> Connection:
+        session = Session(
+            json_codec, client_id=new_id(), first_ping_s=random.uniform(*FIRST_PING_S), now=now()
+        )
+        client = scope.get("client")
+        connection = Connection(
+            self._node,
+            session,
+            json_codec,
+            writer_of(scope) or AsgiWriter(send),
+            ip=client[0] if client else "",
+            user_agent=headers.get("user-agent", "")[:500],
+        )
+        self._node.sockets.add(connection)
+        return connection
+
+    def _is_allowed(self, headers: Headers) -> bool:
+        """Only browsers send an Origin: it must be this host itself or one of those allowed."""
+        origin = headers.get("origin")
+        if origin is None or origin in self._allowed_origins:
+            return True
+        return urlsplit(origin).netloc == headers.get("host")
+
+
+async def _deny(send: Send, status: int, text: str) -> None:
+    await send(
+        {
+            "type": "websocket.http.response.start",
+            "status": status,
+            "headers": [(b"content-type", b"text/plain; charset=utf-8")],
+        }
+    )
+    await send({"type": "websocket.http.response.body", "body": text.encode()})

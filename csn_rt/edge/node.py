@@ -1,0 +1,109 @@
+"""A node: its sockets, when each is looked at, and how they are sent away.
+
+Rule 1: a socket that takes no bytes for `WRITE_TIMEOUT_S` is closed.
+Rule 2: a draining node takes no new sockets, says goodbye to the ones it has over `drain_s`, and finishes
+        what it has begun.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+
+import structlog
+
+from csn_rt.core.topic import Peer
+from csn_rt.edge.auth import Verifier
+from csn_rt.edge.dispatch import Dispatcher
+from csn_rt.edge.history import History
+from csn_rt.edge.joining import Doorkeeper
+from csn_rt.edge.schedule import Schedule
+from csn_rt.edge.topics import Topics
+from csn_rt.wire.codes import CloseCode
+
+logger = structlog.get_logger(__name__)
+
+TICK_S: Final = 0.5
+WRITE_TIMEOUT_S: Final = 10.0
+
+
+class Socket(Peer, Protocol):
+    """What the node asks of a connection."""
+
+    def tick(self) -> None: ...
+
+    def stalled_s(self, now: float) -> float:
+        """For how long the socket has taken no bytes; 0 while it does."""
+
+    def lost(self, name: str) -> None: ...
+
+    def disconnect(self, code: CloseCode) -> None: ...
+
+
+class Node:
+    def __init__(
+        self,
+        *,
+        topics: Topics,
+        door: Doorkeeper,
+        history: History,
+        verifier: Verifier,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self.topics = topics
+        self.door = door
+        self.history = history
+        self.verifier = verifier
+        self.dispatcher = dispatcher
+        self.schedule: Schedule[Socket] = Schedule()
+        self.sockets: set[Socket] = set()
+        self.is_draining = False
+        self._ticker: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._ticker = asyncio.create_task(self._tick())
+        await self.topics.start()
+
+    async def close(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+        await self.topics.close()
+
+    def forget(self, socket: Socket) -> None:
+        self.sockets.discard(socket)
+        self.schedule.discard(socket)
+
+    async def drain(self, drain_s: float) -> None:
+        """Say goodbye to every socket, spread over the time given, so that they do not all come back at
+        once."""
+        self.is_draining = True
+        sockets = list(self.sockets)
+        random.shuffle(sockets)
+        logger.info("drain_started", sockets=len(sockets), drain_s=drain_s)
+        started = time.monotonic()
+        for n, socket in enumerate(sockets):
+            pause = started + drain_s * n / len(sockets) - time.monotonic()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            if socket in self.sockets:
+                socket.disconnect(CloseCode.SHUTDOWN)
+        logger.info("drain_ended")
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = time.monotonic()
+            for socket in list(self.schedule.due(now)):
+                self._guarded(socket.tick)
+            for socket in [socket for socket in self.sockets if not socket.is_writable]:
+                if socket.stalled_s(now) > WRITE_TIMEOUT_S:
+                    self._guarded(partial(socket.disconnect, CloseCode.SLOW))
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """One socket's trouble is not the others'."""
+        try:
+            step()
+        except Exception:
+            logger.exception("tick_failed")

@@ -1,0 +1,339 @@
+"""One WebSocket: bytes to the session, effects to the world, answers back to the session.
+
+Rule 1: effects are carried out in order and at once; what must wait runs in a task and answers later.
+Rule 2: mutations of one socket run one after another, in the order sent, so that two messages of one person
+        keep their order; queries run beside them.
+Rule 3: a socket that closes does not undo what it asked for: work that has begun is finished, only the
+        answer is dropped.
+Rule 4: reading stops while the socket cannot be written to, so a peer that does not read its replies holds up
+        nobody but itself; one that takes nothing for long is closed by the node.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final, assert_never
+
+import structlog
+from starlette.types import Receive
+
+from csn_rt.core.effects import (
+    Admit,
+    Authenticate,
+    Call,
+    Close,
+    Effect,
+    Join,
+    Leave,
+    ReadHistory,
+    Send,
+    VerifyRefresh,
+)
+from csn_rt.core.identity import Identity
+from csn_rt.core.session import Session
+from csn_rt.edge.auth import TokenExpired, TokenInvalid
+from csn_rt.edge.dispatch import socket_error
+from csn_rt.edge.joining import SubscribeRefused
+from csn_rt.edge.node import Node
+from csn_rt.edge.topics import AnyLine
+from csn_rt.edge.writers import Writer
+from csn_rt.errors import Unavailable
+from csn_rt.features.context import Caller, new_id
+from csn_rt.wire.codes import CloseCode, ErrorCode, UnsubscribeCode
+from csn_rt.wire.frames import Frame
+from csn_rt.wire.protocol import Codec, Error
+
+logger = structlog.get_logger(__name__)
+
+MAX_WAITING_MUTATIONS: Final = 128
+MAX_RUNNING: Final = 64
+"""Joins, queries and the like under way for one socket; more are answered `too many requests`."""
+
+
+class Connection:
+    """The shell around one session, and the peer that topics write to."""
+
+    def __init__(
+        self, node: Node, session: Session, codec: Codec, writer: Writer, *, ip: str, user_agent: str
+    ) -> None:
+        self.write = writer.write
+        self._node = node
+        self._session = session
+        self._codec = codec
+        self._writer = writer
+        self._ip = ip
+        self._user_agent = user_agent
+        self._lines: dict[str, AnyLine] = {}
+        self._joins: dict[str, asyncio.Task[None]] = {}
+        self._mutations: deque[Call] = deque()
+        self._mutating: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+        self._stalled_at: float | None = None
+        self._may_read: asyncio.Event | None = None
+        writer.on_writable = self._catch_up
+
+    @property
+    def is_writable(self) -> bool:
+        return self._writer.is_writable
+
+    def stalled_s(self, now: float) -> float:
+        if self._writer.is_writable:
+            return 0.0
+        if self._stalled_at is None:
+            self._stalled_at = now
+        return now - self._stalled_at
+
+    async def read(self, receive: Receive) -> None:
+        """Carry the socket until it is closed."""
+        self._reschedule()
+        try:
+            while True:
+                message = await receive()
+                if message["type"] != "websocket.receive":
+                    return
+                frame = message.get("text")
+                self._apply(self._session.receive(message["bytes"] if frame is None else frame, now()))
+                if not self._writer.is_writable and not self._is_closed:
+                    await self._wait_writable()
+        finally:
+            self._apply(self._session.socket_closed())
+            self._end()
+
+    def tick(self) -> None:
+        """The session asked to be looked at about now."""
+        self._apply(self._session.tick(now()))
+
+    def disconnect(self, code: CloseCode) -> None:
+        self._apply(self._session.disconnect(code))
+
+    def lost(self, name: str) -> None:
+        """The topic began anew under the subscriber: it must subscribe again."""
+        self._lines.pop(name, None)
+        self._apply(self._session.unsubscribe(name, UnsubscribeCode.INSUFFICIENT_STATE, now()))
+
+    # Effects
+
+    def _apply(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            self._carry_out(effect)
+        self._reschedule()
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Send(data):
+                self.write(Frame(data))
+            case Call():
+                self._call(effect)
+            case Join():
+                self._start_join(effect)
+            case Admit(channel):
+                self._admit(channel)
+            case Leave(channel):
+                self._leave(channel)
+            case Authenticate():
+                self._spawn(self._authenticate(effect), effect.command_id)
+            case VerifyRefresh():
+                self._spawn(self._refresh(effect), effect.command_id)
+            case ReadHistory():
+                self._spawn(self._read_history(effect), effect.command_id)
+            case Close():
+                self._close(effect)
+            case _:
+                assert_never(effect)
+
+    def _reschedule(self) -> None:
+        if not self._is_closed:
+            self._node.schedule.set(self, self._session.next_due)
+
+    def _close(self, effect: Close) -> None:
+        if effect.detail:
+            logger.info("socket_closed", code=int(effect.code), detail=effect.detail)
+        self._writer.close(effect.code, effect.code.reason)
+        self._end()
+
+    def _end(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for name in [*self._lines, *self._joins]:
+            self._leave(name)
+        self._mutations.clear()
+        if self._may_read is not None:
+            self._may_read.set()
+        self._node.forget(self)
+
+    # Channels
+
+    def _start_join(self, effect: Join) -> None:
+        task = self._spawn(self._join(effect), effect.command_id)
+        self._joins[effect.channel] = task
+        task.add_done_callback(
+            lambda done: self._joins.get(effect.channel) is done and self._joins.pop(effect.channel)
+        )
+
+    async def _join(self, effect: Join) -> None:
+        identity = self._session.identity
+        if identity is None:
+            return
+        try:
+            line, subscription = await self._node.door.join(self, identity, effect.channel, effect.recover)
+        except SubscribeRefused as exc:
+            self._apply(self._session.subscribe_failed(effect.command_id, effect.channel, exc.error))
+            return
+        except Unavailable:
+            self._apply(self._session.subscribe_failed(effect.command_id, effect.channel, ErrorCode.INTERNAL))
+            return
+        except Exception:
+            logger.exception("subscribe_failed", channel=effect.channel)
+            self._apply(self._session.subscribe_failed(effect.command_id, effect.channel, ErrorCode.INTERNAL))
+            return
+        if self._is_closed:
+            self._node.door.leave(self, line)
+            return
+        self._lines[effect.channel] = line
+        self._apply(self._session.subscribed(effect.command_id, effect.channel, subscription, now()))
+
+    def _admit(self, name: str) -> None:
+        if not self._lines[name].topic.admit(self):
+            self._drop(name)
+
+    def _leave(self, name: str) -> None:
+        if (attempt := self._joins.pop(name, None)) is not None:
+            attempt.cancel()
+        line = self._lines.pop(name, None)
+        if line is not None:
+            self._node.door.leave(self, line)
+
+    def _drop(self, name: str) -> None:
+        """What comes next for this subscriber is not held any more."""
+        asyncio.get_running_loop().call_soon(
+            lambda: self._apply(self._session.unsubscribe(name, UnsubscribeCode.INSUFFICIENT_STATE, now()))
+        )
+
+    def _catch_up(self) -> None:
+        """The socket takes bytes again."""
+        self._stalled_at = None
+        if self._may_read is not None:
+            self._may_read.set()
+        for name, line in list(self._lines.items()):
+            if not line.topic.catch_up(self):
+                self._drop(name)
+
+    async def _read_history(self, effect: ReadHistory) -> None:
+        identity = self._session.identity
+        if identity is None:
+            return
+        try:
+            page = await self._node.history.read(
+                identity, effect.channel, limit=effect.limit, since=effect.since, is_reverse=effect.is_reverse
+            )
+        except SubscribeRefused as exc:
+            answer = self._session.failed(effect.command_id, Error.of(exc.error))
+        else:
+            answer = self._session.history_read(
+                effect.command_id, page.publications, epoch=page.epoch, offset=page.offset
+            )
+        self._apply(answer)
+
+    # Identity
+
+    async def _authenticate(self, effect: Authenticate) -> None:
+        try:
+            identity, data = self._node.welcome(effect.token)
+        except TokenExpired:
+            answer = self._session.connect_failed(ErrorCode.TOKEN_EXPIRED, now())
+        except TokenInvalid as exc:
+            logger.info("token_refused", reason=exc.reason)
+            answer = self._session.connect_failed(CloseCode.INVALID_TOKEN, now())
+        else:
+            answer = self._session.connected(identity, now(), ttl_s=_ttl_s(identity), data=data)
+        self._apply(answer)
+
+    async def _refresh(self, effect: VerifyRefresh) -> None:
+        try:
+            identity = self._node.verifier.verify(effect.token)
+        except TokenExpired:
+            answer = self._session.refresh_failed(effect.command_id, ErrorCode.TOKEN_EXPIRED)
+        except TokenInvalid as exc:
+            logger.info("token_refused", reason=exc.reason)
+            answer = self._session.refresh_failed(effect.command_id, CloseCode.INVALID_TOKEN)
+        else:
+            answer = self._session.refreshed(effect.command_id, identity, now(), ttl_s=_ttl_s(identity))
+        self._apply(answer)
+
+    # Operations
+
+    def _call(self, call: Call) -> None:
+        operation = self._node.dispatcher.find(call.method)
+        if operation is None:
+            self._fail(call.command_id, ErrorCode.METHOD_NOT_FOUND)
+        elif operation.kind == "query":
+            self._spawn(self._run(call), call.command_id)
+        elif len(self._mutations) >= MAX_WAITING_MUTATIONS:
+            self._fail(call.command_id, ErrorCode.TOO_MANY_REQUESTS)
+        else:
+            self._mutations.append(call)
+            if self._mutating is None:
+                self._mutating = asyncio.create_task(self._mutate())
+
+    async def _mutate(self) -> None:
+        while self._mutations:
+            await self._run(self._mutations.popleft())
+        self._mutating = None
+
+    async def _run(self, call: Call) -> None:
+        identity = self._session.identity
+        if identity is None:
+            return
+        caller = Caller(
+            identity=identity, via="websocket", request_id=new_id(), ip=self._ip, user_agent=self._user_agent
+        )
+        try:
+            answer = self._session.replied(
+                call.command_id, await self._node.dispatcher.call(call.method, caller, call.data)
+            )
+        except Exception as exc:  # noqa: BLE001  the dispatcher has logged what is a bug
+            answer = self._session.failed(call.command_id, socket_error(exc))
+        self._apply(answer)
+
+    # Tasks
+
+    def _spawn(self, work: Coroutine[Any, Any, None], command_id: int) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._guard(work, command_id))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _guard(self, work: Coroutine[Any, Any, None], command_id: int) -> None:
+        """Whatever goes wrong is answered: a command without an answer makes an SDK drop the connection."""
+        try:
+            await work
+        except Unavailable:
+            self._fail(command_id, ErrorCode.INTERNAL)
+        except Exception:
+            logger.exception("command_failed")
+            self._fail(command_id, ErrorCode.INTERNAL)
+
+    def _fail(self, command_id: int, code: ErrorCode) -> None:
+        asyncio.get_running_loop().call_soon(
+            lambda: self._apply(self._session.failed(command_id, Error.of(code)))
+        )
+
+    async def _wait_writable(self) -> None:
+        self._may_read = asyncio.Event()
+        await self._may_read.wait()  # ends at the latest when the node closes the stalled socket
+        self._may_read = None
+
+
+def now() -> float:
+    """The clock of sessions: monotonic seconds."""
+    return time.monotonic()
+
+
+def _ttl_s(identity: Identity) -> int | None:
+    """Whole seconds until the token expires; anonymous ids are not refreshed, they are issued anew."""
+    if identity.expires_at is None or identity.is_anonymous:
+        return None
+    return max(1, identity.expires_at - int(time.time()))
