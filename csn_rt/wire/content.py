@@ -14,7 +14,7 @@ GameState = Literal["scheduled", "playing", "final", "postponed", "cancelled"]
 Slug = Annotated[
     str,
     Meta(
-        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$(?!\n)",
         max_length=120,
         description="The name in addresses, unique among what is not deleted.",
         examples=["gulls-at-foxes-highlights"],

@@ -250,3 +250,50 @@ COMMENT ON COLUMN published_content.version IS 'As in content.';
 COMMENT ON COLUMN published_content.created_at IS 'As in content.';
 COMMENT ON COLUMN published_content.updated_at IS 'As in content.';
 COMMENT ON COLUMN published_content.published_at IS 'When it was published or came due; lists are in this order, newest first.';
+
+CREATE VIEW content_cards AS
+SELECT c.id, c.kind, c.title, c.slug, c.description, c.game_id, c.team_ids, c.tags, c.thumbnail_url, c.live_state,
+       c.version, c.updated_at, c.published_at,
+       coalesce(c.duration_ms, media.duration_ms) AS duration_ms, media.playback_url, media.brief AS media,
+       game.brief AS game, teams.briefs AS teams
+  FROM published_content c
+  -- LIMIT 1 keeps these joins what they are for a page of a list: look-ups by primary key, one per row that is shown.
+  LEFT JOIN LATERAL (
+      SELECT m.duration_ms, CASE WHEN m.playable THEN m.playback_url END AS playback_url,
+             json_build_object('id', m.id, 'mime', m.mime, 'bytes', m.bytes, 'playable', m.playable) AS brief
+        FROM media_assets m
+       WHERE m.id = c.media_id AND m.deleted_at IS NULL
+       LIMIT 1) media ON true
+  LEFT JOIN LATERAL (
+      SELECT json_build_object(
+                 'id', g.id, 'sport', g.sport, 'state', g.state, 'starts_at', g.starts_at, 'venue', g.venue,
+                 'home', json_build_object('id', h.id, 'name', h.name, 'short_name', h.short_name, 'logo_url', h.logo_url),
+                 'away', json_build_object('id', a.id, 'name', a.name, 'short_name', a.short_name, 'logo_url', a.logo_url),
+                 'home_score', g.home_score, 'away_score', g.away_score) AS brief
+        FROM games g JOIN teams h ON h.id = g.home_team_id JOIN teams a ON a.id = g.away_team_id
+       WHERE g.id = c.game_id AND g.deleted_at IS NULL
+       LIMIT 1) game ON true
+ CROSS JOIN LATERAL (
+      SELECT coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'short_name', t.short_name, 'logo_url', t.logo_url)
+                               ORDER BY array_position(c.team_ids, t.id)), '[]') AS briefs
+        FROM teams t
+       WHERE t.id = ANY (c.team_ids) AND t.deleted_at IS NULL) teams;
+COMMENT ON VIEW content_cards IS 'Published content with what is shown beside it: media facts, game and teams, so that a list is one statement.';
+COMMENT ON COLUMN content_cards.id IS 'As in content.';
+COMMENT ON COLUMN content_cards.kind IS 'As in content.';
+COMMENT ON COLUMN content_cards.title IS 'As in content.';
+COMMENT ON COLUMN content_cards.slug IS 'As in content.';
+COMMENT ON COLUMN content_cards.description IS 'As in content.';
+COMMENT ON COLUMN content_cards.game_id IS 'As in content.';
+COMMENT ON COLUMN content_cards.team_ids IS 'As in content.';
+COMMENT ON COLUMN content_cards.tags IS 'As in content.';
+COMMENT ON COLUMN content_cards.thumbnail_url IS 'As in content.';
+COMMENT ON COLUMN content_cards.live_state IS 'As in content.';
+COMMENT ON COLUMN content_cards.version IS 'As in content.';
+COMMENT ON COLUMN content_cards.updated_at IS 'As in content.';
+COMMENT ON COLUMN content_cards.published_at IS 'As in published_content.';
+COMMENT ON COLUMN content_cards.duration_ms IS 'How long it plays, by the content or else by its media asset.';
+COMMENT ON COLUMN content_cards.playback_url IS 'Where it plays; NULL while nothing playable is known.';
+COMMENT ON COLUMN content_cards.media IS 'Facts of the media asset as JSON; NULL: none, or deleted.';
+COMMENT ON COLUMN content_cards.game IS 'The game with both teams as JSON; NULL: none, or deleted.';
+COMMENT ON COLUMN content_cards.teams IS 'The teams of team_ids as JSON, in that order, without deleted ones.';

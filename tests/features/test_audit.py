@@ -37,9 +37,7 @@ async def record(ctx, caller=ADMIN, **entry):
 
 
 async def test_an_entry_says_who_did_what_and_from_where(ctx, db):
-    await record(
-        ctx, reason="they moved", before={"city": "Aa", "version": 1}, after={"city": "Bb", "version": 2}
-    )
+    await record(ctx, reason="moved", before={"city": "Aa", "version": 1}, after={"city": "Bb", "version": 2})
     [entry] = await entries(db)
     expected = {
         "actor_type": "user",

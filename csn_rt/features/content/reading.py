@@ -18,10 +18,14 @@ class Content:
 
     async def get(self, caller: Caller, params: ContentGet) -> ContentDetail:  # noqa: ARG002  the same for everyone
         """One published video, clip or live stream by id or slug, with game, teams and where it plays."""
-        if (params.content_id is None) == (params.slug is None):
-            raise BadRequest("give either content_id or slug")
         async with self._ctx.db.connection() as connection:
-            found = await store.find_one(connection, params.content_id, params.slug)
+            match params:
+                case ContentGet(content_id=str(content_id), slug=None):
+                    found = await store.read(connection, content_id)
+                case ContentGet(content_id=None, slug=str(slug)):
+                    found = await store.read_by_slug(connection, slug)
+                case _:
+                    raise BadRequest("give either content_id or slug")
         if found is None:
             raise NotFound("no such content")
         return found
@@ -29,4 +33,4 @@ class Content:
     async def list(self, caller: Caller, params: ContentList) -> ContentPage:  # noqa: ARG002  the same for everyone
         """Published videos, clips and live streams, newest first, by kind, game, team or tag."""
         async with self._ctx.db.connection() as connection:
-            return await store.find_page(connection, params)
+            return await store.read_page(connection, params)

@@ -19,40 +19,55 @@ from csn_rt.wire.content import (
     TeamBrief,
 )
 
-_FIND = query("find_published_content")
+_READ = query("read_published_content")
+_READ_BY_SLUG = query("read_published_content_by_slug")
+_LIST = query("list_published_content")
+_LIST_OF_KIND = query("list_published_content_of_kind")
+_LIST_OF_GAME = query("list_published_content_of_game")
+_LIST_OF_TEAM = query("list_published_content_of_team")
+_LIST_OF_TAG = query("list_published_content_of_tag")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 # At most 17 digits of microseconds reach the year 5138: no cursor can leave the range of a timestamp.
-_CURSOR = re.compile(r"(\d{1,17})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_CURSOR = re.compile(r"([0-9]{1,17})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_BEFORE_ALL = (datetime(9999, 1, 1, tzinfo=UTC), "ffffffff-ffff-ffff-ffff-ffffffffffff")
 
 _media = msgspec.json.Decoder(MediaBrief | None)
 _game = msgspec.json.Decoder(GameBrief | None)
 _teams = msgspec.json.Decoder(list[TeamBrief])
 
 
-async def find_one(connection: Connection, content_id: str | None, slug: str | None) -> ContentDetail | None:
-    """The published item of that id or, without an id, of that slug."""
-    rows = await _FIND.rows(connection, content_id, slug, None, None, None, None, None, None, 1)
-    return msgspec.convert(_fields(rows[0]), ContentDetail) if rows else None
+async def read(connection: Connection, content_id: str) -> ContentDetail | None:
+    row = await _READ.row(connection, content_id)
+    return msgspec.convert(_fields(row), ContentDetail) if row else None
 
 
-async def find_page(connection: Connection, params: ContentList) -> ContentPage:
-    published_before, id_before = _position(params.after)
-    rows = await _FIND.rows(
-        connection,
-        None,
-        None,
-        params.kind,
-        params.game_id,
-        params.team_id,
-        params.tag and params.tag.lower(),
-        published_before,
-        id_before,
-        params.limit + 1,
-    )
+async def read_by_slug(connection: Connection, slug: str) -> ContentDetail | None:
+    row = await _READ_BY_SLUG.row(connection, slug)
+    return msgspec.convert(_fields(row), ContentDetail) if row else None
+
+
+async def read_page(connection: Connection, params: ContentList) -> ContentPage:
+    rows = await _list(connection, params)
     items = [msgspec.convert(_fields(row), ContentItem) for row in rows[: params.limit]]
     return ContentPage(items=items, next=_cursor(items[-1]) if len(rows) > params.limit else None)
+
+
+async def _list(connection: Connection, params: ContentList) -> list[Record]:
+    """One row more than the page: whether there is a next one."""
+    kind, game_id, team_id = params.kind, params.game_id, params.team_id
+    tag = params.tag and params.tag.lower()
+    page = (*_position(params.after), params.limit + 1)
+    if game_id:
+        return await _LIST_OF_GAME.rows(connection, game_id, kind, team_id, tag, *page)
+    if team_id:
+        return await _LIST_OF_TEAM.rows(connection, team_id, kind, tag, *page)
+    if tag:
+        return await _LIST_OF_TAG.rows(connection, tag, kind, *page)
+    if kind:
+        return await _LIST_OF_KIND.rows(connection, kind, *page)
+    return await _LIST.rows(connection, *page)
 
 
 def _fields(row: Record) -> dict[str, Any]:
@@ -68,9 +83,9 @@ def _cursor(item: ContentItem) -> str:
     return f"{(item.published_at - _EPOCH) // _MICROSECOND}.{item.id}"
 
 
-def _position(cursor: str | None) -> tuple[datetime, str] | tuple[None, None]:
+def _position(cursor: str | None) -> tuple[datetime, str]:
     if cursor is None:
-        return None, None
+        return _BEFORE_ALL
     match = _CURSOR.fullmatch(cursor)
     if match is None:
         raise BadRequest("after: not a cursor that this list gave")
