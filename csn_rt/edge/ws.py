@@ -193,7 +193,7 @@ class Connection:
             self._node.door.leave(self, line)
             return
         self._lines[effect.channel] = line
-        self._apply(self._session.subscribed(effect.command_id, effect.channel, subscription, now()))
+        self._apply(self._session.subscribed(effect.command_id, effect.channel, subscription))
 
     def _admit(self, name: str) -> None:
         if not self._lines[name].topic.admit(self):

@@ -1,0 +1,91 @@
+"""A load client that keeps up: frames are parsed in C, so that the server is what is measured.
+
+It speaks the JSON protocol: connect, subscribe, rpc, pings; pushes go to a callback as bytes.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.decode
+COMMAND_TIMEOUT_S = 30.0
+
+
+class Refused(Exception):
+    """An error reply."""
+
+
+class LoadClient(WSListener):
+    """One socket. `on_push` gets every line that is no reply, undecoded."""
+
+    def __init__(self) -> None:
+        self.on_push: Callable[[bytes], None] = lambda _line: None
+        self.closed = asyncio.get_running_loop().create_future()
+        self._transport: WSTransport | None = None
+        self._replies: dict[int, asyncio.Future[Any]] = {}
+        self._last_id = 0
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.CLOSE:
+            transport.disconnect()
+            return
+        for line in frame.get_payload_as_bytes().split(b"\n"):
+            if line == b"{}":
+                transport.send(WSMsgType.TEXT, b"{}")
+            elif line.startswith(b'{"id"'):
+                self._replied(_decode(line))
+            else:
+                self.on_push(line)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+        for future in self._replies.values():
+            if not future.done():
+                future.set_exception(ConnectionResetError("closed"))
+
+    def _replied(self, reply: dict[str, Any]) -> None:
+        future = self._replies.pop(reply["id"], None)
+        if future is None or future.done():
+            return
+        if "error" in reply:
+            future.set_exception(Refused(reply["error"]))
+        else:
+            future.set_result(reply)
+
+    def send(self, **request: Any) -> asyncio.Future[Any]:
+        """Send one command; the future is its reply."""
+        self._last_id += 1
+        future = asyncio.get_running_loop().create_future()
+        self._replies[self._last_id] = future
+        assert self._transport is not None
+        self._transport.send(WSMsgType.TEXT, _encode({"id": self._last_id, **request}))
+        return future
+
+    async def rpc(self, method: str, **data: Any) -> Any:
+        async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            reply = await self.send(rpc={"method": method, "data": data})
+        return reply["rpc"].get("data")
+
+    async def subscribe(self, channel: str, **options: Any) -> dict[str, Any]:
+        async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            return (await self.send(subscribe={"channel": channel, **options}))["subscribe"]
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.disconnect()
+
+
+async def connect(url: str, token: str = "") -> LoadClient:
+    """`url` as in ws://127.0.0.1:8000."""
+    async with asyncio.timeout(COMMAND_TIMEOUT_S):
+        _, client = await ws_connect(LoadClient, f"{url}/connection/websocket")
+        await client.send(connect={"token": token} if token else {})
+    return client
