@@ -265,7 +265,8 @@ async def big_library(db):
             INSERT INTO teams (id, name, short_name, sport)
             SELECT numbered('0001', n), 'Team ' || n, 'T' || n, 'ice hockey' FROM generate_series(0, 99) n;
             INSERT INTO games (id, sport, home_team_id, away_team_id, starts_at)
-            SELECT numbered('0002', n), 'ice hockey', numbered('0001', n % 100), numbered('0001', (n + 1) % 100),
+            SELECT numbered('0002', n), 'ice hockey',
+                   numbered('0001', n % 100), numbered('0001', (n + 1) % 100),
                    now()
               FROM generate_series(0, 999) n;
             INSERT INTO content
