@@ -1,11 +1,11 @@
 """The Centrifuge client protocol v2: commands, replies and pushes, the same for every encoding.
 
 A command is one struct with the field of its request set, as on the wire. Only what this server reads is
-declared: all else that a client sends (`delta`, `profile`, subscription tokens …) is an unknown field and ignored.
+declared: all else that a client sends (`delta`, `profile`, subscription tokens …) is unknown, and ignored.
 Payloads (`data`) are `msgspec.Raw`: bytes that are carried and not looked at.
 
-In a reply, a field without a default is written even when it is zero or empty; one with a default is left out when
-it has that value; nothing is ever null. SDKs crash on what is missing as well as on null.
+In a reply, a field without a default is written even when it is zero or empty; one with a default is left out
+when it has that value; nothing is ever null. SDKs crash on what is missing as well as on null.
 """
 
 from collections.abc import Callable
@@ -220,8 +220,6 @@ class Returned(Struct, frozen=True, omit_defaults=True):
 
 
 class Refreshed(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    client: str = ""
-    version: str = ""
     expires: bool = False
     ttl: int = 0
 
