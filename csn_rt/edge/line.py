@@ -49,7 +49,9 @@ class Line(Generic[MemoryT]):
     def take(self, event: Published) -> Taken:
         memory = self.topic.memory
         if isinstance(memory, Ring) and event.epoch != memory.epoch:
-            return Taken.OTHER_EPOCH
+            if memory.epoch:
+                return Taken.OTHER_EPOCH
+            memory.epoch = event.epoch  # the channel was unborn when it was opened
         offer = self._append(event)
         if offer is Offer.AHEAD:
             # Beyond the bound it is dropped, and fetched from the log in its turn.

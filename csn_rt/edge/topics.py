@@ -42,6 +42,8 @@ COMPARE_CHANNELS: Final = 1_000
 WARM_EVENTS: Final = 128
 """How many events a newly opened topic fetches, so that short absences are recovered from memory."""
 REPAIR_EVENTS: Final = 500
+UNBORN: Final = log.Head("", 0)
+"""Where a channel stands that nothing was ever said on."""
 
 
 class Topics:
@@ -167,10 +169,13 @@ class Topics:
         if area is None or not area.has_head:
             return Line(Topic(channel, Latest(), encode, shows_offset=False), is_conflated=True)
         async with self._db.connection() as connection:
-            head = await log.ensure(connection, channel)
-            warm = (
-                await log.read_latest(connection, channel, WARM_EVENTS) if area.is_log and head.offset else []
-            )
+            if area.is_log:
+                head = await log.ensure(connection, channel)
+                warm = await log.read_latest(connection, channel, WARM_EVENTS) if head.offset else []
+            else:
+                # Most people's channels are never spoken on: they get no row until they are.
+                head = (await log.heads_of(connection, [channel])).get(channel, UNBORN)
+                warm = []
         if warm and warm[-1].offset > head.offset:
             head = log.Head(head.epoch, warm[-1].offset)
         ring = Ring(head.epoch, head.offset)
@@ -254,7 +259,7 @@ class Topics:
         channel = line.topic.channel
         while True:
             async with self._db.connection() as connection:
-                head = (await log.heads_of(connection, [channel])).get(channel, log.Head("", 0))
+                head = (await log.heads_of(connection, [channel])).get(channel, UNBORN)
                 if head.epoch == memory.epoch and memory.top >= min(up_to, head.offset):
                     return
                 is_log = line.topic.shows_offset

@@ -182,6 +182,28 @@ async def test_rule_4_a_bus_that_comes_back_is_followed_by_a_comparison_at_once(
     await heard(peer, "one")
 
 
+async def test_a_person_nobody_told_anything_has_no_row_and_misses_nothing(here):
+    peer = await here.subscribe(USER)
+    async with here.db.connection() as connection:
+        heads = await log.heads_of(connection, [USER])
+    here.tell(await commit(here.db, "one", channel=USER))
+
+    await heard(peer, "one")
+    assert heads == {}
+
+
+async def test_a_missed_first_event_on_a_state_channel_is_noticed(here, monkeypatch):
+    monkeypatch.setattr(topics_module, "HOLD_STATE_S", 0.01)
+    peer = await here.subscribe(USER)
+    _, second = await commit(here.db, "one", "two", channel=USER)
+    here.tell([second])
+    async with asyncio.timeout(5):
+        while not here.lost:
+            await asyncio.sleep(0.005)
+
+    assert here.lost == [(USER, [peer])]
+
+
 async def test_a_new_epoch_makes_subscribers_begin_anew(here):
     peer = await here.subscribe(CATALOG)
     async with here.db.connection() as connection:
