@@ -10,9 +10,10 @@ Rule 4: at most `max_waiting` items wait; more are refused at once as Unavailabl
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from typing import Generic, TypeVar
 
-from csn_rt.errors import Refused, Unavailable
+from csn_rt.errors import Unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,8 +22,9 @@ Result = TypeVar("Result")
 class Batcher(Generic[Item, Result]):
     """Collects items while `run` is busy with those before.
 
-    `run` gets the items of one batch and answers one result per item; an exception among the results is raised
-    to that item's caller. It must be all or nothing: if it raises, none of its items may have had an effect.
+    `run` gets the items of one batch and answers one result per item; an exception among the results is
+    raised to that item's caller. It must be all or nothing: if it raises, none of its items may have had an
+    effect.
     """
 
     def __init__(
@@ -60,13 +62,17 @@ class Batcher(Generic[Item, Result]):
                 await self._settle([self._waiting.popleft() for _ in range(count)])
         finally:
             self._runner = None
+            _fail_all(self._waiting, Unavailable("the server is stopping; try again"))
+            self._waiting.clear()
 
     async def _settle(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
             results = await self._run([item for item, _ in batch])
         except Unavailable as exc:
-            for _, future in batch:
-                _fail(future, exc)
+            _fail_all(batch, exc)
+        except asyncio.CancelledError:
+            _fail_all(batch, Unavailable("the server is stopping; try again"))
+            raise
         except Exception as exc:  # noqa: BLE001  whatever it is, it is the answer of the item that caused it
             if len(batch) == 1:
                 _fail(batch[0][1], exc)
@@ -75,6 +81,10 @@ class Batcher(Generic[Item, Result]):
             await self._settle(batch[:half])
             await self._settle(batch[half:])
         else:
+            if len(results) != len(batch):
+                # The effects are there; to run it again would double them.
+                _fail_all(batch, RuntimeError(f"{len(batch)} items were answered by {len(results)} results"))
+                return
             for (_, future), result in zip(batch, results, strict=True):
                 if isinstance(result, Exception):
                     _fail(future, result)
@@ -82,10 +92,14 @@ class Batcher(Generic[Item, Result]):
                     future.set_result(result)
 
 
+def _fail_all(batch: Sequence[tuple[Item, asyncio.Future[Result]]], exc: Exception) -> None:
+    for _, future in batch:
+        _fail(future, exc)
+
+
 def _fail(future: asyncio.Future[Result], exc: Exception) -> None:
     if future.done():
         return
     # Each waiter gets its own instance: one exception raised in many tasks would gather their tracebacks.
-    own = type(exc)(exc.message, code=exc.code, **exc.details) if isinstance(exc, Refused) else exc
-    future.set_exception(own)
+    future.set_exception(copy(exc))
     future.exception()  # marks it as seen: the waiter may have gone

@@ -71,10 +71,10 @@ async def ensure(connection: Connection, channel: Channel) -> Head:
 
 
 async def lock(connection: Connection, channels: Iterable[Channel]) -> tuple[datetime, dict[Channel, Head]]:
-    """Lock the channels until the transaction ends; answers the database's time, taken under the lock."""
+    """Lock the channels until the transaction ends; answers the database's time, taken under the locks."""
     names = sorted(set(channels))
-    await _ENSURE.rows(connection, names)
-    rows = await _LOCK.rows(connection, names)
+    await _LOCK.run(connection, names)
+    rows = await _HEADS.rows(connection, names)
     return rows[0]["now"], _heads(rows)
 
 

@@ -31,6 +31,7 @@ SQL_DIR = next(path for path in (_PACKAGE / "sql", _PACKAGE.parent / "sql") if p
 """`sql/` inside the installed package, else at the top of the checkout."""
 
 _HEADER = re.compile(r"^-- name: (\w+)\(([\w, ]*)\) -> (\w+)$", re.MULTILINE)
+_ANY_HEADER = re.compile(r"^[ \t]*--[ \t]*name\b.*", re.MULTILINE | re.IGNORECASE)
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -65,7 +66,10 @@ class Query(msgspec.Struct, frozen=True):
 
 
 def parse_queries(text: str) -> Iterable[Query]:
-    """Every block of one file, in order."""
+    """Every block of one file, in order; raises ValueError for a header that is not quite one."""
+    for line in _ANY_HEADER.findall(text):
+        if not _HEADER.fullmatch(line):
+            raise ValueError(f"this is no query header: {line!r}")
     headers = list(_HEADER.finditer(text))
     for header, following in zip(headers, [*headers[1:], None], strict=True):
         body = text[header.end() : following.start() if following else None].strip()

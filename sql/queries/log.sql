@@ -29,13 +29,16 @@ SELECT name FROM unnest($1::text[]) AS name ORDER BY name
     ON CONFLICT (channel) DO NOTHING
 RETURNING channel, epoch, head;
 
--- name: lock_channels(channels) -> rows
--- clock_timestamp(), not now(): the time must be later than that of whoever held the lock before.
-SELECT channel, epoch, head, clock_timestamp() AS now
-  FROM (SELECT channel, epoch, head FROM channels WHERE channel = ANY ($1::text[]) ORDER BY channel FOR UPDATE) AS locked;
+-- name: lock_channels(channels) -> none
+-- Makes what is not there and locks what is, in one pass in the order of the names: two passes could deadlock with
+-- each other. A row that is not updated is locked all the same, and no new version of it is written.
+INSERT INTO channels AS c (channel)
+SELECT name FROM unnest($1::text[]) AS name ORDER BY name
+    ON CONFLICT (channel) DO UPDATE SET head = c.head WHERE false;
 
 -- name: read_heads(channels) -> rows
-SELECT channel, epoch, head FROM channels WHERE channel = ANY ($1::text[]);
+-- clock_timestamp(), not now(): under a lock, the time must be later than that of whoever held it before.
+SELECT channel, epoch, head, clock_timestamp() AS now FROM channels WHERE channel = ANY ($1::text[]);
 
 -- name: read_events_after(channel, offset, limit) -> rows
 SELECT c.epoch, l."offset", l.data, l.redacts
