@@ -1,8 +1,8 @@
 """What a session wants done.
 
 The shell carries out a list of effects in order, and wholly before it begins with the list of another input.
-Whatever carries a `command_id` wants one answer, by a method named beside it, at any later time. An answer that
-is too late (the session closed, the join was abandoned) is dropped by the session.
+Whatever carries a `command_id` wants one answer, by a method named beside it, at any later time. An answer
+that is too late (the session closed, the join was abandoned) is dropped by the session.
 """
 
 from msgspec import Struct

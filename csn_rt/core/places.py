@@ -49,6 +49,11 @@ class Places:
         join = self._joins.get(channel)
         return join if join is not None and join.command_id == command_id else None
 
+    def joined_by(self, command_id: int) -> str | None:
+        """The channel that this command is joining."""
+        joins = (join for join in self._joins.values() if join is not None)
+        return next((join.channel for join in joins if join.command_id == command_id), None)
+
     def settle(self, channel: str) -> None:
         """The join has succeeded."""
         self._joins[channel] = None

@@ -32,8 +32,6 @@ Rule 12: a refresh is for the same person. An expired one ends the connection an
 from collections.abc import Sequence
 from enum import Enum
 
-from msgspec import Raw
-
 from csn_rt import __version__
 from csn_rt.core import deadline, effects
 from csn_rt.core.effects import Effect
@@ -159,7 +157,7 @@ class Session:
             version=f"csn_rt {__version__}",
             expires=ttl_s is not None,
             ttl=deadline.told(ttl_s),
-            data=_payload(data),
+            data=protocol.payload(data),
             ping=int(PING_S),
             pong=True,
         )
@@ -177,11 +175,8 @@ class Session:
             return []
         if isinstance(code, CloseCode):
             return self._closed(code)
-        self.state = State.FAILED
         self._deadline = deadline.to_go(code, now)
-        self._held.clear()
-        self._fail(self._connect_id, code)
-        return self._done()
+        return self.failed(self._connect_id, Error.of(code))
 
     def subscribed(self, command_id: int, channel: str, subscription: Subscription) -> list[Effect]:
         join = self._places.answered(command_id, channel)
@@ -209,7 +204,7 @@ class Session:
 
     def replied(self, command_id: int, data: bytes) -> list[Effect]:
         """`data` is JSON, or empty where there is nothing to say."""
-        return self._answered(Reply(id=command_id, rpc=protocol.Returned(_payload(data))))
+        return self._answered(Reply(id=command_id, rpc=protocol.Returned(protocol.payload(data))))
 
     def history_read(
         self, command_id: int, publications: Sequence[tuple[int, bytes]], *, epoch: str, offset: int
@@ -219,8 +214,17 @@ class Session:
         return self._answered(Reply(id=command_id, history=result))
 
     def failed(self, command_id: int, error: Error) -> list[Effect]:
-        """A Call or ReadHistory could not be done; `Error.of(ErrorCode.…)` for the protocol's own errors."""
-        return self._answered(Reply(id=command_id, error=error))
+        """The command could not be done, whichever it was; a channel that it was to join is left."""
+        if command_id not in self._pending:
+            return []
+        if self.state is State.AUTHENTICATING:
+            self.state = State.FAILED
+            self._held.clear()
+        self._reply(Reply(id=command_id, error=error))
+        if (channel := self._places.joined_by(command_id)) is not None:
+            self._leave(channel)
+            self._release(channel)
+        return self._done()
 
     def refreshed(
         self, command_id: int, identity: Identity, now: float, *, ttl_s: int | None
@@ -243,7 +247,7 @@ class Session:
             return self._closed(code)
         if code in (ErrorCode.TOKEN_EXPIRED, ErrorCode.EXPIRED):
             return self._closed(CloseCode.CONNECTION_EXPIRED)
-        return self._answered(Reply(id=command_id, error=Error.of(code)))
+        return self.failed(command_id, Error.of(code))
 
     # What the server decides
 
@@ -391,7 +395,3 @@ class Session:
         self._awaited = None
         self._keepalive = None
         self._deadline = deadline.NEVER
-
-
-def _payload(data: bytes | None) -> Raw | None:
-    return Raw(data) if data else None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Raw, Struct
 
-from csn_rt.wire.protocol import Publication, StreamPosition, Subscribed
+from csn_rt.wire.protocol import Publication, StreamPosition, Subscribed, payload
 
 
 class Subscription(Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class Subscription(Struct, frozen=True, kw_only=True):
             publications=publications_of(self.publications) if is_recovered else [],
             recovered=is_recovered,
             was_recovering=recover is not None,
-            data=None if self.data is None else Raw(self.data),
+            data=payload(self.data),
         )
 
 

@@ -161,6 +161,11 @@ class Command(Struct, frozen=True):
 # Replies
 
 
+def payload(data: bytes | None) -> Raw | None:
+    """A payload that may be left out: None if there is nothing."""
+    return Raw(data) if data else None
+
+
 class Error(Struct, frozen=True, omit_defaults=True):
     code: int
     message: str
