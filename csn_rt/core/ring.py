@@ -75,8 +75,6 @@ class Ring:
         kept: list[tuple[int, bytes]] = []
         wanted = self.top
         for event in reversed(published):
-            if event.offset > self.top:
-                continue
             if event.offset != wanted:
                 break
             kept.append((event.offset, event.data))

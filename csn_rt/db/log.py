@@ -24,7 +24,7 @@ _ENSURE = query("ensure_channels")
 _LOCK = query("lock_channels")
 _HEADS = query("read_heads")
 _READ_AFTER = query("read_events_after")
-_READ_LATEST = query("read_latest_events")
+_READ_BEFORE = query("read_events_before")
 _REDACT = query("redact_events")
 
 
@@ -88,9 +88,9 @@ async def read_after(connection: Connection, channel: Channel, offset: int, limi
     return _published(channel, await _READ_AFTER.rows(connection, channel, offset, limit))
 
 
-async def read_latest(connection: Connection, channel: Channel, limit: int) -> list[Published]:
-    """The newest kept events, oldest first."""
-    return _published(channel, (await _READ_LATEST.rows(connection, channel, limit))[::-1])
+async def read_before(connection: Connection, channel: Channel, offset: int, limit: int) -> list[Published]:
+    """Kept events before the offset: the newest `limit` of them, oldest first."""
+    return _published(channel, (await _READ_BEFORE.rows(connection, channel, offset, limit))[::-1])
 
 
 def _is_log(channel: Channel) -> bool:

@@ -171,13 +171,11 @@ class Topics:
         async with self._db.connection() as connection:
             if area.is_log:
                 head = await log.ensure(connection, channel)
-                warm = await log.read_latest(connection, channel, WARM_EVENTS) if head.offset else []
+                warm = await log.read_before(connection, channel, head.offset + 1, WARM_EVENTS)
             else:
                 # Most people's channels are never spoken on: they get no row until they are.
                 head = (await log.heads_of(connection, [channel])).get(channel, UNBORN)
                 warm = []
-        if warm and warm[-1].offset > head.offset:
-            head = log.Head(head.epoch, warm[-1].offset)
         ring = Ring(head.epoch, head.offset)
         ring.prepend(warm)
         return Line(Topic(channel, ring, encode, shows_offset=area.is_log), is_conflated=False)

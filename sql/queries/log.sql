@@ -47,12 +47,12 @@ SELECT c.epoch, l."offset", l.data, l.redacts
  ORDER BY l."offset"
  LIMIT $3;
 
--- name: read_latest_events(channel, limit) -> rows
+-- name: read_events_before(channel, offset, limit) -> rows
 SELECT c.epoch, l."offset", l.data, l.redacts
   FROM channel_log l JOIN channels c USING (channel)
- WHERE l.channel = $1
+ WHERE l.channel = $1 AND l."offset" < $2
  ORDER BY l."offset" DESC
- LIMIT $2;
+ LIMIT $3;
 
 -- name: redact_events(channel, offset, redacts) -> none
 -- The event at `offset` takes the data of earlier ones away: each is replaced by its own.

@@ -85,7 +85,9 @@ class TopicMachine(RuleBasedStateMachine):
     def drain(self, n):
         self.peers[n].is_writable = True
         if n in self.admitted and not self.topic.catch_up(self.peers[n]):
-            assert self.peers[n].got_up_to(self.admitted[n]) < self.ring.oldest - 1, "lost only if it fell off"
+            assert self.peers[n].got_up_to(self.admitted[n]) < self.ring.oldest - 1, (
+                "lost only if it fell off"
+            )
             self._forget(n)
 
     @precondition(lambda self: self.admitted or self.joined)

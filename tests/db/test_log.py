@@ -132,12 +132,12 @@ async def test_reading_after_an_offset_answers_the_oldest_first_and_at_most_the_
     assert [3, 4] == [each.offset for each in await read_after(db, CHAT, 2, 2)]
 
 
-async def test_the_latest_are_the_newest_oldest_first(db):
+async def test_reading_before_an_offset_answers_the_newest_of_them_oldest_first(db):
     await append(db, *(event(CHAT) for _ in range(6)))
     async with db.connection() as connection:
-        latest = await log.read_latest(connection, CHAT, 3)
+        before = await log.read_before(connection, CHAT, 6, 3)
 
-    assert [4, 5, 6] == [each.offset for each in latest]
+    assert [3, 4, 5] == [each.offset for each in before]
 
 
 async def test_a_channel_is_born_once_with_an_epoch_that_stays(db):
