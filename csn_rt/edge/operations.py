@@ -1,19 +1,22 @@
 """The table of operations: the product on one page.
 
-The socket's RPC, the HTTP API, the generated documents and the permission test are all read from it. A handler is a
-method `async def verb(self, caller: Caller, params: P) -> R` of a feature; P and R are its wire types, and the first
-line of its docstring is the operation's summary.
+The socket's RPC, the HTTP API, the generated documents and the permission test are all read from it. A handler is
+a method `async def verb(self, caller: Caller, params: P) -> R` of a feature; P and R are its wire types, and the
+first line of its docstring is the operation's summary.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from functools import cached_property
-from typing import Any, Literal, get_type_hints
+from typing import Any, Final, Literal, get_type_hints
 
 import msgspec
 
+from csn_rt.features.chat import Chat
+from csn_rt.features.content import Content
 from csn_rt.wire.roles import Role
 
 Kind = Literal["query", "mutation"]
+Handler = Callable[..., Awaitable[Any]]
 
 
 class Operation(msgspec.Struct, frozen=True, dict=True, kw_only=True):
@@ -23,7 +26,7 @@ class Operation(msgspec.Struct, frozen=True, dict=True, kw_only=True):
     """The least role that may call it; None: no identity is needed."""
     feature: type
     """The class whose instance the handler is called on."""
-    handler: Callable[..., Awaitable[Any]]
+    handler: Handler
 
     @cached_property
     def params(self) -> type[msgspec.Struct]:
@@ -38,6 +41,31 @@ class Operation(msgspec.Struct, frozen=True, dict=True, kw_only=True):
         return (self.handler.__doc__ or "").strip().partition("\n")[0]
 
 
-def queries(feature: type, least: Role | None, **handlers: Callable[..., Awaitable[Any]]) -> Mapping[str, Operation]:
-    """Placeholder until the table is written."""
-    return {}
+_Row = tuple[str, Kind, Role | None, Handler]
+
+
+def _table() -> Iterator[Operation]:
+    for feature, rows in _ROWS:
+        for name, kind, least, handler in rows:
+            yield Operation(name=name, kind=kind, least=least, feature=feature, handler=handler)
+
+
+_ROWS: Final[list[tuple[type, list[_Row]]]] = [
+    (
+        Chat,
+        [
+            ("chat.send", "mutation", Role.USER, Chat.send),
+            ("chat.history", "query", Role.ANONYMOUS, Chat.history),
+            ("chat.retract", "mutation", Role.USER, Chat.retract),
+        ],
+    ),
+    (
+        Content,
+        [
+            ("content.get", "query", Role.ANONYMOUS, Content.get),
+            ("content.list", "query", Role.ANONYMOUS, Content.list),
+        ],
+    ),
+]
+
+OPERATIONS: Final = {operation.name: operation for operation in _table()}
