@@ -91,14 +91,15 @@ class Dispatcher:
     def _decode(self, operation: Operation, raw: bytes | Mapping[str, Any]) -> msgspec.Struct:
         try:
             if isinstance(raw, bytes):
-                return self._decoders[operation.name].decode(raw or b"{}")  # type: ignore[no-any-return]
+                return self._decoders[operation.name].decode(raw or b"{}")
             return msgspec.convert(raw, operation.params, strict=False)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise BadRequest(str(exc)) from exc
 
 
 def socket_error(exc: Exception) -> Error:
-    """The same failure as an error reply: the HTTP status is the code, and the message begins with the word."""
+    """The same failure as an error reply: the HTTP status is the code, and the message begins with the
+    word."""
     if isinstance(exc, Unavailable):
         return Error(ErrorCode.INTERNAL.code, f"{exc.code}: {exc.message}", temporary=True)
     if isinstance(exc, Refused):

@@ -1,8 +1,8 @@
 """The table of operations: the product on one page.
 
-The socket's RPC, the HTTP API, the generated documents and the permission test are all read from it. A handler is
-a method `async def verb(self, caller: Caller, params: P) -> R` of a feature; P and R are its wire types, and the
-first line of its docstring is the operation's summary.
+The socket's RPC, the HTTP API, the generated documents and the permission test are all read from it. A
+handler is a method `async def verb(self, caller: Caller, params: P) -> R` of a feature; P and R are its wire
+types, and the first line of its docstring is the operation's summary.
 """
 
 from collections.abc import Awaitable, Callable, Iterator

@@ -33,12 +33,13 @@ from csn_rt.core.effects import (
 from csn_rt.core.identity import Identity
 from csn_rt.core.session import Session
 from csn_rt.edge.auth import TokenExpired, TokenInvalid
-from csn_rt.edge.dispatch import socket_error
+from csn_rt.edge.dispatch import Failed, socket_error
 from csn_rt.edge.joining import SubscribeRefused
 from csn_rt.edge.node import Node
+from csn_rt.edge.operations import Operation
 from csn_rt.edge.topics import AnyLine
 from csn_rt.edge.writers import Writer
-from csn_rt.errors import Unavailable
+from csn_rt.errors import Refused, Unavailable
 from csn_rt.features.context import Caller, new_id
 from csn_rt.wire.codes import CloseCode, ErrorCode, UnsubscribeCode
 from csn_rt.wire.frames import Frame
@@ -66,7 +67,7 @@ class Connection:
         self._user_agent = user_agent
         self._lines: dict[str, AnyLine] = {}
         self._joins: dict[str, asyncio.Task[None]] = {}
-        self._mutations: deque[Call] = deque()
+        self._mutations: deque[tuple[Operation, Call]] = deque()
         self._mutating: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -270,33 +271,36 @@ class Connection:
         if operation is None:
             self._fail(call.command_id, ErrorCode.METHOD_NOT_FOUND)
         elif operation.kind == "query":
-            self._spawn(self._run(call), call.command_id)
+            self._spawn(self._run(operation, call), call.command_id)
         elif len(self._mutations) >= MAX_WAITING_MUTATIONS:
             self._fail(call.command_id, ErrorCode.TOO_MANY_REQUESTS)
         else:
-            self._mutations.append(call)
+            self._mutations.append((operation, call))
             if self._mutating is None:
                 self._mutating = asyncio.create_task(self._mutate())
 
     async def _mutate(self) -> None:
         while self._mutations:
-            await self._run(self._mutations.popleft())
+            await self._run(*self._mutations.popleft())
         self._mutating = None
 
-    async def _run(self, call: Call) -> None:
+    async def _run(self, operation: Operation, call: Call) -> None:
         identity = self._session.identity
         if identity is None:
             return
         caller = Caller(
-            identity=identity, via="websocket", request_id=new_id(), ip=self._ip, user_agent=self._user_agent
+            identity=identity,
+            via="websocket",
+            request_id=new_id(),
+            ip=self._ip,
+            user_agent=self._user_agent,
         )
         try:
-            answer = self._session.replied(
-                call.command_id, await self._node.dispatcher.call(call.method, caller, call.data)
-            )
-        except Exception as exc:  # noqa: BLE001  the dispatcher has logged what is a bug
-            answer = self._session.failed(call.command_id, socket_error(exc))
-        self._apply(answer)
+            result = await self._node.dispatcher.call(operation, caller, call.data)
+        except (Refused, Failed) as exc:
+            self._apply(self._session.failed(call.command_id, socket_error(exc)))
+        else:
+            self._apply(self._session.replied(call.command_id, result))
 
     # Tasks
 
