@@ -17,7 +17,7 @@ CREATE TABLE live_chat_messages (
     removed_by text,
     removal    text CHECK (removal IN ('retraction', 'deletion', 'clearing', 'restriction')),
     -- What clients send twice is stored once, whichever nodes it came through.
-    CONSTRAINT live_chat_messages_once UNIQUE (stream_id, user_id, client_id),
+    CONSTRAINT live_chat_messages_once UNIQUE (user_id, client_id, stream_id),
     -- The order of the stream, and the path of history.
     CONSTRAINT live_chat_messages_in_order UNIQUE (stream_id, sequence),
     CHECK (status <> 'visible' OR sequence IS NOT NULL),

@@ -1,8 +1,12 @@
 -- Live chat. See csn_rt/features/chat/store.py for its rules.
 
 -- name: find_chats(stream_ids) -> rows
--- Those that exist and may be seen, whether they have ended or not.
-SELECT id FROM published_content WHERE id = ANY ($1::uuid[]) AND kind = 'live';
+-- Those that exist and may be seen, whether they have ended or not. It begins every transaction that posts, and
+-- keeps the planner from sequential scans until the end of it: a plan that was made when there were few messages
+-- stays in use, and soon reads all of them for each draft (200 drafts among 10,000 messages: 300 ms instead of 7).
+SELECT id, set_config('enable_seqscan', 'off', true)
+  FROM published_content
+ WHERE id = ANY ($1::uuid[]) AND kind = 'live';
 
 -- name: insert_chat_messages(ids, stream_ids, user_ids, user_names, user_roles, avatar_urls, texts, client_ids, is_refused, heads, sent_at) -> rows
 -- One row per draft, in the order given. Call it with the channels of all these chats locked: then every message
@@ -23,10 +27,12 @@ WITH draft AS (
            END AS outcome
       FROM draft d
       LEFT JOIN published_content chat ON chat.id = d.stream_id AND chat.kind = 'live'
-      -- LATERAL with a LIMIT: one look into the index for each draft, whatever the planner thinks of the table.
+      -- One look into live_chat_messages_once for each draft, whatever the planner thinks of the table: LATERAL with
+      -- a LIMIT is a nested loop, and the cast hides the stream from the index that begins with it.
       LEFT JOIN LATERAL (SELECT m.id
                            FROM live_chat_messages m
-                          WHERE m.stream_id = d.stream_id AND m.user_id = d.user_id AND m.client_id = d.client_id
+                          WHERE m.user_id = d.user_id AND m.client_id = d.client_id
+                            AND m.stream_id::text = d.stream_id::text
                           LIMIT 1) stored ON true
 ), placed AS (
     SELECT j.*, j.head + row_number() OVER (PARTITION BY j.stream_id, j.outcome ORDER BY j.n) AS sequence

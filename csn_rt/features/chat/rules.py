@@ -27,6 +27,8 @@ _MAX_RAW: Final = 4 * MAX_TEXT
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_NOT_ASCII = re.compile("[^\x00-\x7f]+")
+_SEEN_ASCII = re.compile("[!-~]")
 _AVATAR_URL = re.compile(r"https?://[!-~]+")
 
 # Letters and a symbol by category, but nothing is seen of them: Hangul fillers and the empty braille cell.
@@ -75,15 +77,25 @@ def _clean_unicode(text: str) -> str:
     if _CONTROL.search(text):
         raise TextInvalid("control characters, line breaks and tabs are not allowed")
     text = unicodedata.normalize("NFC", text)
-    marks = 0
-    is_blank = True
-    for char in text:
+    # ASCII ends a row of marks, and all of it but the space can be seen: only the rest is looked at closely.
+    rows = _NOT_ASCII.findall(text)
+    if any(_longest_marks(row) > MAX_MARKS for row in rows):
+        raise TextInvalid(f"more than {MAX_MARKS} combining marks in a row are not allowed")
+    return text if _SEEN_ASCII.search(text) or any(map(_is_seen, text)) else ""
+
+
+def _longest_marks(row: str) -> int:
+    longest = marks = 0
+    for char in row:
         category = unicodedata.category(char)
         if category[0] == "M":
             marks += 1
-            if marks > MAX_MARKS:
-                raise TextInvalid(f"more than {MAX_MARKS} combining marks in a row are not allowed")
+            longest = max(longest, marks)
         elif category != "Cf":
             marks = 0
-            is_blank = is_blank and (category == "Zs" or char in _BLANK)
-    return "" if is_blank else text
+    return longest
+
+
+def _is_seen(char: str) -> bool:
+    category = unicodedata.category(char)
+    return category[0] != "M" and category not in {"Cf", "Zs"} and char not in _BLANK
