@@ -1,0 +1,1 @@
+"""The demo: servers of its own, sample data, nodes, a worker and viewers that chat."""
