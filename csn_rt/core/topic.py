@@ -27,11 +27,13 @@ Encode = Callable[[bytes, int | None], bytes]
 class Peer(Protocol):
     """A socket, as the fan-out sees it."""
 
-    is_writable: bool
-    """False while the socket's buffer is full."""
+    @property
+    def is_writable(self) -> bool:
+        """False while the socket's buffer is full."""
 
-    def write(self, frame: Frame) -> None:
-        """Hand over a frame; never waits, never raises."""
+    @property
+    def write(self) -> Callable[[Frame], None]:
+        """Hands over a frame; never waits, never raises."""
 
 
 MemoryT = TypeVar("MemoryT", Ring, Latest)

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
+from csn_rt.core.identity import Identity
 from csn_rt.core.topic import Peer
 from csn_rt.edge.auth import Verifier
 from csn_rt.edge.dispatch import Dispatcher
@@ -22,6 +24,7 @@ from csn_rt.edge.joining import Doorkeeper
 from csn_rt.edge.schedule import Schedule
 from csn_rt.edge.topics import Topics
 from csn_rt.wire.codes import CloseCode
+from csn_rt.wire.roles import Role
 
 logger = structlog.get_logger(__name__)
 
@@ -40,6 +43,16 @@ class Socket(Peer, Protocol):
     def lost(self, name: str) -> None: ...
 
     def disconnect(self, code: CloseCode) -> None: ...
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`data` of the connect reply."""
+
+    user_id: str
+    role: Role
+    name: str | None = None
+    anonymous_token: str | None = None
+    """To be known again; given to those who came without a token."""
 
 
 class Node:
@@ -70,6 +83,20 @@ class Node:
         if self._ticker is not None:
             self._ticker.cancel()
         await self.topics.close()
+
+    def welcome(self, token: str) -> tuple[Identity, bytes]:
+        """Who connects with this token, or a new anonymous viewer; and what the connect reply says about it.
+
+        Raises TokenExpired or TokenInvalid.
+        """
+        if token:
+            identity, anonymous_token = self.verifier.verify(token), None
+        else:
+            identity, anonymous_token = self.verifier.issue_anonymous()
+        welcome = Welcome(
+            user_id=identity.user_id, role=identity.role, name=identity.name, anonymous_token=anonymous_token
+        )
+        return identity, msgspec.json.encode(welcome)
 
     def forget(self, socket: Socket) -> None:
         self.sockets.discard(socket)

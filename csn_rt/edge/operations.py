@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_type_hints
 
 import msgspec
 
+from csn_rt.edge.auth import Auth
 from csn_rt.features.chat import Chat
 from csn_rt.features.content import Content
 from csn_rt.wire.roles import Role
@@ -51,6 +52,13 @@ def _table() -> Iterator[Operation]:
 
 
 _ROWS: Final[list[tuple[type, list[_Row]]]] = [
+    (
+        Auth,
+        [
+            ("auth.anonymous", "mutation", None, Auth.anonymous),
+            ("auth.whoami", "query", Role.ANONYMOUS, Auth.whoami),
+        ],
+    ),
     (
         Chat,
         [

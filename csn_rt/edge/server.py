@@ -72,6 +72,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_writable = False
         super().connection_lost(exc)
+        self.on_writable()
 
     def write(self, frame: Frame) -> None:
         if not self.close_sent:

@@ -1,6 +1,6 @@
 """How frames leave: straight into the transport under our own server, by `send` under any other.
 
-Both tell their owner when the socket can be written to again, through `on_writable`.
+Both tell their owner through `on_writable` when a full socket can be written to again, or is gone.
 """
 
 import asyncio
@@ -23,7 +23,9 @@ this is reached only by a peer that misbehaves: its further frames are dropped w
 
 
 class Writer(Protocol):
-    is_writable: bool
+    @property
+    def is_writable(self) -> bool: ...
+
     on_writable: Callable[[], None]
 
     def write(self, frame: Frame) -> None: ...

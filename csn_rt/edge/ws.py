@@ -49,7 +49,7 @@ logger = structlog.get_logger(__name__)
 
 MAX_WAITING_MUTATIONS: Final = 128
 MAX_RUNNING: Final = 64
-"""Joins, queries and the like under way for one socket; more are answered `too many requests`."""
+"""What may be under way for one socket before further queries are answered `too many requests`."""
 
 
 class Connection:
@@ -138,7 +138,7 @@ class Connection:
             case VerifyRefresh():
                 self._spawn(self._refresh(effect), effect.command_id)
             case ReadHistory():
-                self._spawn(self._read_history(effect), effect.command_id)
+                self._spawn_bounded(self._read_history(effect), effect.command_id)
             case Close():
                 self._close(effect)
             case _:
@@ -183,13 +183,8 @@ class Connection:
         except SubscribeRefused as exc:
             self._apply(self._session.subscribe_failed(effect.command_id, effect.channel, exc.error))
             return
-        except Unavailable:
-            self._apply(self._session.subscribe_failed(effect.command_id, effect.channel, ErrorCode.INTERNAL))
-            return
-        except Exception:
-            logger.exception("subscribe_failed", channel=effect.channel)
-            self._apply(self._session.subscribe_failed(effect.command_id, effect.channel, ErrorCode.INTERNAL))
-            return
+        # From here on a Leave gives up the place, not the attempt.
+        self._joins.pop(effect.channel, None)
         if self._is_closed:
             self._node.door.leave(self, line)
             return
@@ -214,7 +209,7 @@ class Connection:
         )
 
     def _catch_up(self) -> None:
-        """The socket takes bytes again."""
+        """The socket takes bytes again, or is gone."""
         self._stalled_at = None
         if self._may_read is not None:
             self._may_read.set()
@@ -271,7 +266,7 @@ class Connection:
         if operation is None:
             self._fail(call.command_id, ErrorCode.METHOD_NOT_FOUND)
         elif operation.kind == "query":
-            self._spawn(self._run(operation, call), call.command_id)
+            self._spawn_bounded(self._run(operation, call), call.command_id)
         elif len(self._mutations) >= MAX_WAITING_MUTATIONS:
             self._fail(call.command_id, ErrorCode.TOO_MANY_REQUESTS)
         else:
@@ -309,6 +304,13 @@ class Connection:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
+
+    def _spawn_bounded(self, work: Coroutine[Any, Any, None], command_id: int) -> None:
+        if len(self._running) >= MAX_RUNNING:
+            work.close()
+            self._fail(command_id, ErrorCode.TOO_MANY_REQUESTS)
+        else:
+            self._spawn(work, command_id)
 
     async def _guard(self, work: Coroutine[Any, Any, None], command_id: int) -> None:
         """Whatever goes wrong is answered: a command without an answer makes an SDK drop the connection."""
