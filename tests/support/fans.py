@@ -88,7 +88,7 @@ class Fan:
             **options,
         )
 
-    async def __aenter__(self) -> "Fan":
+    async def __aenter__(self) -> "Fan":  # noqa: PYI034  nobody subclasses it
         await self.client.connect()
         await self.client.ready(WAIT_S)
         return self
