@@ -15,6 +15,12 @@ def room(db: Database) -> Room:
 
 
 @pytest.fixture
+def other_node(db: Database) -> Room:
+    """The same database seen by another node, with limits of its own."""
+    return Room(db)
+
+
+@pytest.fixture
 def make_stream(db: Database) -> Callable:
     """Make a live stream; keyword arguments are columns of its row."""
 

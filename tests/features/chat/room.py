@@ -1,10 +1,15 @@
 """A chat feature as one node has it, with what it told and a clock that a test can move."""
 
+from typing import Any
+
 from csn_rt.core.identity import Identity
+from csn_rt.db import log
 from csn_rt.db.pool import Database
 from csn_rt.features.chat import Chat
 from csn_rt.features.context import Caller, Context, new_id
 from csn_rt.wire.chat import ChatHistory, ChatMessage, ChatRetract, ChatRetracted, ChatSend, ChatSent
+from csn_rt.wire.names import stream_chat
+from csn_rt.wire.published import Published
 from csn_rt.wire.roles import Role
 from tests.support.clock import Clock
 from tests.support.telling import Told
@@ -33,8 +38,23 @@ class Room:
         page = await self.chat.history(fan(), ChatHistory(stream_id=stream_id, before=before, limit=limit))
         return [message.text for message in page.items]
 
+    def told_on(self, stream_id: str) -> list[dict[str, Any]]:
+        """The events of its chat channel, decoded."""
+        return self.told.events(stream_chat(stream_id))
+
     async def retract(self, message_id: str, *, by: Caller) -> ChatRetracted:
         return await self.chat.retract(by, ChatRetract(message_id=message_id))
+
+
+async def logged(db: Database, stream_id: str) -> list[Published]:
+    """What a replay of the chat channel would tell."""
+    async with db.connection() as connection:
+        return await log.read_after(connection, stream_chat(stream_id), 0, 10_000)
+
+
+async def rows(db: Database, statement: str, *args: object) -> list[dict[str, Any]]:
+    async with db.connection() as connection:
+        return [dict(row) for row in await connection.fetch(statement, *args)]
 
 
 def fan(user_id: str = "ann", role: Role = Role.USER, **more: str) -> Caller:
