@@ -48,7 +48,7 @@ class Batcher(Generic[Item, Result]):
         self._waiting.append((item, future))
         if self._runner is None:
             self._runner = asyncio.create_task(self._drain())
-        return await asyncio.shield(future)
+        return await future
 
     async def wait_drained(self) -> None:
         """Return when nothing is waiting or running."""

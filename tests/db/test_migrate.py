@@ -81,6 +81,14 @@ async def test_a_broken_migration_is_named_with_its_line_and_leaves_nothing(empt
     assert ["a", "schema_migrations"] == await tables(connection)
 
 
+async def test_a_migration_that_cannot_be_recorded_leaves_nothing(empty_url, connection, directory):
+    sql = "CREATE TABLE a (); ALTER TABLE schema_migrations ADD CHECK (version <> 1)"
+    with pytest.raises(MigrationFailed, match=r"0001_pre_a\.sql"):
+        await migrate.migrate(empty_url, directory(**{"0001_pre_a": sql}))
+
+    assert ["schema_migrations"] == await tables(connection)
+
+
 async def test_a_migration_changed_after_it_was_applied_stops_everything(empty_url, connection, directory):
     await migrate.migrate(empty_url, directory(**{"0001_pre_a": "CREATE TABLE a ()"}))
     changed = directory(**{"0001_pre_a": "CREATE TABLE aa ()", "0002_pre_b": "CREATE TABLE b ()"})
@@ -127,6 +135,12 @@ async def test_a_database_is_current_when_it_has_had_every_migration(empty_url, 
 
     assert not before
     assert await migrate.is_current(connection)
+
+
+async def test_a_database_that_misses_one_is_not_current(empty_url, connection):
+    await migrate.migrate(empty_url, load_migrations()[:-1])
+
+    assert not await migrate.is_current(connection)
 
 
 async def test_a_database_newer_than_the_program_is_current(empty_url, connection):
