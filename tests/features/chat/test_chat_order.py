@@ -3,7 +3,10 @@
 import asyncio
 
 import msgspec
+import pytest
 
+from csn_rt.db import log
+from csn_rt.db.log import Head
 from csn_rt.db.pool import open_database
 from tests.features.chat.room import Room, fan, logged, rows
 
@@ -99,3 +102,18 @@ async def _reads(database) -> tuple[int, int]:
             WHERE t.relname = 'live_chat_messages' AND i.indexrelname = 'live_chat_messages_in_order'""",
     )
     return row["seq_tup_read"], row["idx_tup_read"]
+
+
+async def test_a_message_whose_sequence_is_not_its_offset_is_never_committed(room, stream, monkeypatch):
+    async def stale(connection, channels):
+        now, heads = await lock(connection, channels)
+        return now, {channel: Head(head.epoch, head.offset + 1) for channel, head in heads.items()}
+
+    lock = log.lock
+    monkeypatch.setattr(log, "lock", stale)
+
+    with pytest.raises(AssertionError):
+        await room.say(stream, "out of step")
+
+    assert [] == room.told.published
+    assert [] == await rows(room.db, "SELECT * FROM live_chat_messages")
