@@ -7,12 +7,10 @@
                          FAILED ───a little later──▶ CLOSED
 
 Rule 1:  every input is a method, every output a returned effect, and time comes in as `now`.
-Rule 2:  Close is last. A farewell push stands before it, for one SDK loses the code of a close frame. Before
-         both, every Join has had one Leave, unless `subscribe_failed` was said of it. Answers that come later
-         are dropped.
+Rule 2:  Close is last, and late answers are dropped. A farewell push stands before it, for one SDK loses the
+         code of a close frame. Before both, every Join has had one Leave, save after `subscribe_failed`.
 Rule 3:  commands are begun in the order in which they came. While a connect is authenticated, or while an
-         unsubscribe waits for the subscribe of its channel, those behind are held. Too many end the
-         connection.
+         unsubscribe waits for a subscribe, those behind are held; too many of them end the connection.
 Rule 4:  before connect nothing but connect, and its reply is the first. After a failed connect the rest is
          ignored, and the connection ends a little later if the client does not end it.
 Rule 5:  every command with an id has one reply, which carries its result even if that is empty. A command
@@ -261,7 +259,7 @@ class Session:
             return self._closed(CloseCode.INSUFFICIENT_STATE, "subscribes again and again")
         self._leave(channel)
         if join is None:
-            self._send(self._codec.encode_unsubscribe_push(channel, code))
+            self._effects.append(effects.Send(self._codec.encode_unsubscribe_push(channel, code)))
         else:
             self._fail(join.command_id, ErrorCode.INTERNAL if comes_again else ErrorCode.PERMISSION_DENIED)
             self._release(channel)
@@ -280,15 +278,18 @@ class Session:
         if verdict is Verdict.FLOOD or not (is_within or self.state is State.CONNECTED):
             self._close(CloseCode.TOO_MANY_REQUESTS, "too many commands")
             return False
-        if not command.id:
-            if command.request is None and self._keepalive is not None:
+        request = command.request
+        if request is None and not command.id:
+            if self._keepalive is not None:
                 self._keepalive.pong()
-            return is_within and command.request is not None
+            return False
+        if isinstance(request, protocol.SendMessage) or not command.id:
+            return is_within
         if command.id in self._pending:
             self._close(CloseCode.BAD_REQUEST, f"the id {command.id} is in use")
             return False
         self._pending.add(command.id)
-        if is_within or command.unsubscribe is not None:
+        if is_within or isinstance(request, protocol.Unsubscribe):
             return True
         self._fail(command.id, ErrorCode.TOO_MANY_REQUESTS)
         return False
@@ -315,8 +316,8 @@ class Session:
     def _begin(self, command: Command) -> None:
         request = command.request
         if isinstance(request, protocol.SendMessage):
-            self._pending.discard(command.id)
-        elif isinstance(request, protocol.Connect | protocol.Ping) or not command.id:
+            return
+        if isinstance(request, protocol.Connect | protocol.Ping) or not command.id:
             self._close(CloseCode.BAD_REQUEST, "a second connect, a ping or a command without id")
         elif (error := refusal(request, self._places)) is not None:
             self._fail(command.id, error)
@@ -357,16 +358,13 @@ class Session:
         done, self._effects = self._effects, []
         return done
 
-    def _send(self, message: bytes) -> None:
-        self._effects.append(effects.Send(message))
-
     def _leave(self, channel: str) -> None:
         if self._places.discard(channel):
             self._effects.append(effects.Leave(channel))
 
     def _reply(self, reply: Reply) -> None:
         self._pending.discard(reply.id)
-        self._send(self._codec.encode_reply(reply))
+        self._effects.append(effects.Send(self._codec.encode_reply(reply)))
 
     def _fail(self, command_id: int, code: ErrorCode) -> None:
         self._reply(Reply(id=command_id, error=Error.of(code)))
@@ -383,8 +381,8 @@ class Session:
     def _close(self, code: CloseCode, detail: str = "") -> None:
         if not self.is_closed:
             self._end()
-            self._send(self._codec.encode_disconnect_push(code))
-            self._effects.append(effects.Close(code, detail))
+            farewell = self._codec.encode_disconnect_push(code)
+            self._effects += [effects.Send(farewell), effects.Close(code, detail)]
 
     def _end(self) -> None:
         self.state = State.CLOSED
