@@ -134,7 +134,7 @@ class Topics:
         if line.take(event) is not Taken.IN_LINE:
             self._start_repair(line, event.offset)
 
-    async def catch_up(self, line: Line[Ring], offset: int) -> None:
+    async def catch_up(self, line: AnyLine, offset: int) -> None:
         """Read the log up to an offset that somebody has seen and this node has not."""
         if line.topic.memory.top < offset:
             repair = self._start_repair(line, offset, is_urgent=True)

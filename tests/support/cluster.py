@@ -64,6 +64,11 @@ class NodeProcess:
             self._process.kill()
             await self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     async def wait_ready(self) -> None:
         assert self._process is not None
         async with httpx.AsyncClient() as http, asyncio.timeout(START_S):
