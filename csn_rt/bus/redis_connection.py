@@ -51,4 +51,4 @@ async def read_reply(connection: AbstractConnection) -> Any:
 
 def back_off_s(attempt: int) -> float:
     """Full jitter, so that nodes which lost Redis together do not come back together; never over a second."""
-    return random.uniform(0, min(BACK_OFF_MOST_S, BACK_OFF_FIRST_S * 2**attempt))  # noqa: S311  jitter, no secret
+    return random.uniform(0, min(BACK_OFF_MOST_S, BACK_OFF_FIRST_S * 2.0 ** min(attempt, 10)))

@@ -112,10 +112,10 @@ class Proxy:
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            writer_there.transport.abort()  # first: a cut may come in the middle of the end
             for task in both:
                 task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
-            writer_there.transport.abort()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

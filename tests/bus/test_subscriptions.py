@@ -1,0 +1,95 @@
+"""Wanted and subscribed, against a server that answers late but in order."""
+
+from collections import deque
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from csn_rt.bus.subscriptions import Subscriptions
+from csn_rt.wire.names import Channel
+
+CHANNELS = st.sampled_from([Channel("a"), Channel("b"), Channel("c")])
+
+
+class Wanting(RuleBasedStateMachine):
+    """The server holds commands in a line; each is answered when its turn comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subscriptions = Subscriptions()
+        self.wanted: set[Channel] = set()
+        self.line: deque[tuple[str, Channel]] = deque()
+        self.server: set[Channel] = set()
+
+    @rule(channel=CHANNELS)
+    def want(self, channel: Channel) -> None:
+        self.wanted.add(channel)
+        self.subscriptions.want(channel)
+
+    @rule(channel=CHANNELS)
+    def unwant(self, channel: Channel) -> None:
+        self.wanted.discard(channel)
+        self.subscriptions.unwant(channel)
+
+    @rule()
+    def ask(self) -> None:
+        joins, leaves = self.subscriptions.due()
+        self.line.extend(("join", channel) for channel in joins)
+        self.line.extend(("leave", channel) for channel in leaves)
+
+    @rule()
+    def answer_one(self) -> None:
+        if not self.line:
+            return
+        command, channel = self.line.popleft()
+        if command == "join":
+            self.server.add(channel)
+            self.subscriptions.joined(channel)
+        else:
+            self.server.discard(channel)
+            self.subscriptions.left(channel)
+
+    @rule()
+    def lose_the_connection(self) -> None:
+        self.line.clear()
+        self.server.clear()
+        self.subscriptions.lost()
+
+    @invariant()
+    def at_most_one_command_per_channel_is_under_way(self) -> None:
+        channels = [channel for _, channel in self.line]
+
+        assert len(channels) == len(set(channels)), "rule 1"
+
+    @invariant()
+    def what_is_settled_is_subscribed_and_no_leave_is_under_way(self) -> None:
+        for channel in "abc":
+            if self.subscriptions.is_settled(Channel(channel)):
+                assert channel in self.server, "rule 2"
+                assert ("leave", channel) not in self.line, "rule 1"
+
+    def teardown(self) -> None:
+        for _ in range(3):
+            self.ask()
+            while self.line:
+                self.answer_one()
+
+        assert self.wanted == self.server
+        assert self.wanted == self.subscriptions.wanted
+        assert ([], []) == self.subscriptions.due()
+
+
+TestWanting = Wanting.TestCase
+TestWanting.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+
+
+def test_an_answer_says_whether_something_became_due_because_of_it():
+    subscriptions = Subscriptions()
+    subscriptions.want(Channel("a"))
+    subscriptions.due()
+    subscriptions.unwant(Channel("a"))
+
+    assert subscriptions.joined(Channel("a"))
+    assert ([], ["a"]) == subscriptions.due()
+    assert not subscriptions.left(Channel("a"))
