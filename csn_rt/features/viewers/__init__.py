@@ -1,0 +1,1 @@
+"""Live streams: their start and end, who watches them, and how many."""
