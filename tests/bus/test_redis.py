@@ -101,7 +101,7 @@ async def test_a_deaf_connection_is_thrown_away(redis_url: str, monkeypatch: pyt
     await ann.bus.subscribe(A)
     deaf.update(connections)
 
-    await eventually(lambda: ann.told == [True, False, True])
+    await eventually(lambda: len(ann.told) > 1 and ann.told[-1])
     said = ann.say(A)
 
     assert [said] == await ann.heard(1)
