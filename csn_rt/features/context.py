@@ -5,6 +5,7 @@ Rule 1: the change and its events are one transaction; `Unit.publish` is the onl
 Rule 2: telling never waits and never fails: a lost push is seen by its missing offset and fetched.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal, Protocol
@@ -16,6 +17,7 @@ from csn_rt.core.identity import Identity
 from csn_rt.db import log
 from csn_rt.db.log import Outgoing
 from csn_rt.db.queries import Connection
+from csn_rt.telemetry import metrics
 from csn_rt.wire.events import Event
 from csn_rt.wire.names import Channel
 from csn_rt.wire.published import Published
@@ -73,9 +75,17 @@ class Context:
         self.tell = tell
 
     @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A transaction of the database, its time to the commit measured."""
+        started = time.perf_counter()
+        async with self.db.transaction() as connection:
+            yield connection
+        metrics.commit_s.observe(time.perf_counter() - started)
+
+    @asynccontextmanager
     async def unit(self) -> AsyncIterator[Unit]:
         """Change and tell as one: commits at the end of the block, then publishes."""
-        async with self.db.transaction() as connection:
+        async with self.transaction() as connection:
             unit = Unit(connection)
             yield unit
             published = await log.append(connection, unit.outgoing)

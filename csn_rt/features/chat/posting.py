@@ -31,7 +31,7 @@ _encoder = msgspec.json.Encoder()
 
 async def post(ctx: Context, drafts: Sequence[Draft]) -> list[Answer]:
     """One answer for each draft, in order."""
-    async with ctx.db.transaction() as connection:
+    async with ctx.transaction() as connection:
         answers, published = await _write(connection, drafts)
     if published:
         ctx.tell(published)
