@@ -18,6 +18,7 @@ from csn_rt.core.topic import Peer
 from csn_rt.db import log
 from csn_rt.edge.channels import refusal
 from csn_rt.edge.topics import AnyLine, Topics
+from csn_rt.errors import NotFound
 from csn_rt.features.context import Database
 from csn_rt.wire.codes import ErrorCode
 from csn_rt.wire.names import Address, Area, Channel, parse_channel, stream_viewers_staff
@@ -69,8 +70,10 @@ class Doorkeeper:
         line.topic.join(peer)
         try:
             snapshot = await self._snapshots[address.area](identity, address)
-        except BaseException:
+        except BaseException as exc:
             self.leave(peer, line)
+            if isinstance(exc, NotFound):
+                raise SubscribeRefused(ErrorCode.UNKNOWN_CHANNEL) from exc
             raise
         return line, Subscription(data=snapshot)
 

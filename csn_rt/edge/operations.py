@@ -14,6 +14,9 @@ import msgspec
 from csn_rt.edge.auth import Auth
 from csn_rt.features.chat import Chat
 from csn_rt.features.content import Content
+from csn_rt.features.viewers.sessions import Sessions
+from csn_rt.features.viewers.streams import Streams
+from csn_rt.features.viewers.viewers import Viewers
 from csn_rt.wire.roles import Role
 
 Kind = Literal["query", "mutation"]
@@ -57,6 +60,28 @@ _ROWS: Final[list[tuple[type, list[_Row]]]] = [
         [
             ("auth.anonymous", "mutation", None, Auth.anonymous),
             ("auth.whoami", "query", Role.ANONYMOUS, Auth.whoami),
+        ],
+    ),
+    (
+        Sessions,
+        [
+            ("session.start", "mutation", Role.ANONYMOUS, Sessions.start),
+            ("session.heartbeat", "mutation", Role.ANONYMOUS, Sessions.heartbeat),
+            ("session.end", "mutation", Role.ANONYMOUS, Sessions.end),
+        ],
+    ),
+    (
+        Viewers,
+        [
+            ("viewers.get", "query", Role.ANONYMOUS, Viewers.get),
+            ("viewers.series", "query", Role.MODERATOR, Viewers.series),
+        ],
+    ),
+    (
+        Streams,
+        [
+            ("stream.start", "mutation", Role.ADMIN, Streams.start),
+            ("stream.end", "mutation", Role.ADMIN, Streams.end),
         ],
     ),
     (

@@ -47,7 +47,8 @@ UNBORN: Final = log.Head("", 0)
 
 
 class Topics:
-    """`lost` is told of a channel and the subscribers that must subscribe again."""
+    """`lost` is told of a channel and the subscribers that must subscribe again; `opened` and `closed` of the
+    first interest in a channel and the end of all interest."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Topics:
         bus: Bus,
         encode_for: Callable[[Channel], Encode],
         lost: Callable[[Channel, Sequence[Peer]], None],
+        opened: Callable[[Channel], None],
         closed: Callable[[Channel], None],
     ) -> None:
         self._node_id = node_id
@@ -64,6 +66,7 @@ class Topics:
         self._bus = bus
         self._encode_for = encode_for
         self._lost = lost
+        self._opened = opened
         self._closed = closed
         self._lines: dict[Channel, AnyLine] = {}
         self._opening: dict[Channel, asyncio.Task[AnyLine]] = {}
@@ -151,6 +154,7 @@ class Topics:
                 logger.info("topic_opened_without_bus", channel=channel)
             line = await self._make_line(channel)
             self._lines[channel] = line
+            self._opened(channel)
             line.idle_since = asyncio.get_running_loop().time()
         except BaseException:
             self._bus.unsubscribe(channel)

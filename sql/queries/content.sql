@@ -45,3 +45,6 @@ SELECT * FROM content_cards
    AND (published_at, id) < ($3, $4)
  ORDER BY published_at DESC, id DESC
  LIMIT $5;
+
+-- name: is_published_stream(content_id) -> value
+SELECT EXISTS (SELECT FROM published_content WHERE id = $1 AND kind = 'live');

@@ -44,6 +44,7 @@ class NodeTopics:
             bus=self.bus,
             encode_for=lambda _channel: lambda data, _offset: data,
             lost=lambda channel, peers: self.lost.append((channel, list(peers))),
+            opened=lambda _channel: None,
             closed=self.closed.append,
         )
         self.tell = Teller(node_id=node_id, bus=self.bus, topics=self.topics)

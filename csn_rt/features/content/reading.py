@@ -30,6 +30,11 @@ class Content:
             raise NotFound("no such content")
         return found
 
+    async def is_stream(self, content_id: str) -> bool:
+        """Whether it is a live stream that everyone may see."""
+        async with self._ctx.db.connection() as connection:
+            return await store.is_stream(connection, content_id)
+
     async def list(self, caller: Caller, params: ContentList) -> ContentPage:  # noqa: ARG002  the same for everyone
         """Published videos, clips and live streams, newest first, by kind, game, team or tag."""
         async with self._ctx.db.connection() as connection:

@@ -21,6 +21,7 @@ from csn_rt.wire.content import (
 
 _READ = query("read_published_content")
 _READ_BY_SLUG = query("read_published_content_by_slug")
+_IS_STREAM = query("is_published_stream")
 _LIST = query("list_published_content")
 _LIST_OF_KIND = query("list_published_content_of_kind")
 _LIST_OF_GAME = query("list_published_content_of_game")
@@ -46,6 +47,10 @@ async def read(connection: Connection, content_id: str) -> ContentDetail | None:
 async def read_by_slug(connection: Connection, slug: str) -> ContentDetail | None:
     row = await _READ_BY_SLUG.row(connection, slug)
     return msgspec.convert(_fields(row), ContentDetail) if row else None
+
+
+async def is_stream(connection: Connection, content_id: str) -> bool:
+    return bool(await _IS_STREAM.value(connection, content_id))
 
 
 async def read_page(connection: Connection, params: ContentList) -> ContentPage:
