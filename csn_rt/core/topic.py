@@ -35,6 +35,9 @@ class Peer(Protocol):
     def write(self) -> Callable[[Frame], None]:
         """Hands over a frame; never waits, never raises."""
 
+    def lost(self, name: str) -> None:
+        """The channel began anew: nothing more comes from this place, it must be subscribed again."""
+
 
 MemoryT = TypeVar("MemoryT", Ring, Latest)
 

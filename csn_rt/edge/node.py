@@ -40,8 +40,6 @@ class Socket(Peer, Protocol):
     def stalled_s(self, now: float) -> float:
         """For how long the socket has taken no bytes; 0 while it does."""
 
-    def lost(self, name: str) -> None: ...
-
     def disconnect(self, code: CloseCode) -> None: ...
 
 

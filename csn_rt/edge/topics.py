@@ -16,13 +16,13 @@ import structlog
 
 from csn_rt.bus.base import Bus, BusDown, Envelope
 from csn_rt.core.ring import Latest, Ring
-from csn_rt.core.topic import Encode, Peer, Topic
+from csn_rt.core.topic import Encode, Topic
 from csn_rt.db import log
 from csn_rt.edge.line import Line, Taken
 from csn_rt.errors import Unavailable
 from csn_rt.features.context import Database
 from csn_rt.telemetry import metrics
-from csn_rt.wire.names import Channel, parse_channel
+from csn_rt.wire.names import Channel, parse_channel, public_name
 from csn_rt.wire.published import Published
 
 logger = structlog.get_logger(__name__)
@@ -47,8 +47,7 @@ UNBORN: Final = log.Head("", 0)
 
 
 class Topics:
-    """`lost` is told of a channel and the subscribers that must subscribe again; `opened` and `closed` of the
-    first interest in a channel and the end of all interest."""
+    """`opened` and `closed` are told of the first interest in a channel and of the end of all interest."""
 
     def __init__(
         self,
@@ -57,7 +56,6 @@ class Topics:
         db: Database,
         bus: Bus,
         encode_for: Callable[[Channel], Encode],
-        lost: Callable[[Channel, Sequence[Peer]], None],
         opened: Callable[[Channel], None],
         closed: Callable[[Channel], None],
     ) -> None:
@@ -65,7 +63,6 @@ class Topics:
         self._db = db
         self._bus = bus
         self._encode_for = encode_for
-        self._lost = lost
         self._opened = opened
         self._closed = closed
         self._lines: dict[Channel, AnyLine] = {}
@@ -282,7 +279,8 @@ class Topics:
         memory.restart(head.epoch, head.offset)
         lost = line.restart()
         logger.info("topic_restarted", channel=line.topic.channel, at=head.offset, lost=len(lost))
-        self._lost(line.topic.channel, lost)
+        for peer in lost:
+            peer.lost(public_name(line.topic.channel))
         self.release(line.topic.channel)
 
 
