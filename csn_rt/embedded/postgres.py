@@ -32,7 +32,6 @@ from csn_rt.embedded.process import (
     EmbeddedFailed,
     GuardedProcess,
     OwnerLock,
-    describe,
     make_directory,
     stop_leftovers,
 )
@@ -108,7 +107,6 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Return when the server takes connections. Makes a new cluster, recovers a killed one."""
-        make_directory(self._data_dir)
         self._lock.acquire()
         try:
             link = self._data_dir / "postgres"
@@ -117,6 +115,9 @@ class EmbeddedPostgres:
             if not (link / "PG_VERSION").exists():
                 _make_cluster(link, binaries, account)
             self._run(link.resolve(), binaries, account)
+        except OSError as exc:
+            self.stop()
+            raise EmbeddedFailed(f"the data directory {self._data_dir} cannot be used: {exc}") from exc
         except BaseException:
             self.stop()
             raise
@@ -131,8 +132,9 @@ class EmbeddedPostgres:
         settings = {**_SETTINGS, "unix_socket_directories": str(self._socket_dir)}
         if not self._durable:
             settings |= _NOT_DURABLE
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._process = GuardedProcess(
-            [str(binaries / "postgres"), "-D", str(cluster), "-p", "5432", *describe(settings)],
+            [str(binaries / "postgres"), "-D", str(cluster), "-p", "5432", *options],
             account,
             log=self._data_dir / "postgres.log",
             signals=_STOP_SIGNALS,
@@ -180,23 +182,20 @@ def _binaries_for(account: Account) -> Path:
 
 
 def _are_usable(install: Path, account: Account) -> bool:
-    return account.run(
-        [install / "bin" / "initdb", "--version"], timeout_s=10
-    ).returncode == 0 and account.can("r", install / "share" / "postgresql" / "postgres.bki")
+    try:
+        tried = account.run([install / "bin" / "initdb", "--version"], timeout_s=10)
+    except PermissionError:
+        return False
+    return tried.returncode == 0 and account.can("r", install / "share" / "postgresql" / "postgres.bki")
 
 
 def _copy_binaries(site: Path, home: Path) -> None:
     """Copy what a server needs, as one step: others see all of it or nothing."""
-    make_directory(home.parent)
+    _make_shared(home.parent)
     unfinished = Path(tempfile.mkdtemp(prefix=f"{home.name}.", dir=home.parent))
     unneeded = shutil.ignore_patterns("*.a", "pkgconfig", "pgxs", "__pycache__")
-    for part in (
-        f"{_INSTALL}/bin",
-        f"{_INSTALL}/lib",
-        f"{_INSTALL}/share",
-        f"{_PACKAGE}.libs",
-        f"{_PACKAGE}/.dylibs",
-    ):
+    libraries = [f"{_PACKAGE}.libs", f"{_PACKAGE}/.dylibs"]  # on Linux, on macOS
+    for part in [f"{_INSTALL}/bin", f"{_INSTALL}/lib", f"{_INSTALL}/share", *libraries]:
         if (site / part).is_dir():
             shutil.copytree(site / part, unfinished / part, ignore=unneeded, symlinks=True)
     for path in (unfinished, *unfinished.rglob("*")):
@@ -215,27 +214,12 @@ def _make_cluster(link: Path, binaries: Path, account: Account) -> None:
     place = _new_directory(link.with_name("postgres.new"), account)
     if not account.can("x", place):
         place.rmdir()
-        clusters = SHARED_ROOT / "clusters"
-        make_directory(clusters)
-        place = _new_directory(clusters / secrets.token_hex(8), account)
+        place = _new_directory(_make_shared(SHARED_ROOT / "clusters") / secrets.token_hex(8), account)
         if not account.can("x", place):
-            raise EmbeddedFailed(
-                f"the user with id {account.user} can reach neither {link.parent} nor {clusters}"
-            )
+            raise EmbeddedFailed(f"user id {account.user} can reach neither {link.parent} nor {place.parent}")
+    text = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     made = account.run(
-        [
-            *(
-                binaries / "initdb",
-                "-D",
-                place,
-                "-U",
-                _SUPERUSER,
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-            ),
-            *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"),
-        ],
+        [binaries / "initdb", "-D", place, "-U", _SUPERUSER, "--auth=trust", "--no-instructions", *text],
         timeout_s=120,
     )
     if made.returncode != 0:
@@ -245,6 +229,14 @@ def _make_cluster(link: Path, binaries: Path, account: Account) -> None:
         place.rename(link)
     else:
         link.symlink_to(place)
+
+
+def _make_shared(path: Path) -> Path:
+    """A directory below SHARED_ROOT that everybody may enter, whatever the umask."""
+    make_directory(path)
+    for each in {SHARED_ROOT, path}:
+        each.chmod(0o755)
+    return path
 
 
 def _new_directory(path: Path, account: Account) -> Path:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -60,14 +60,18 @@ class Account:
 
 
 class OwnerLock:
-    """Held while a server runs; a second owner is refused at once."""
+    """Held while a server runs; a second owner is refused at once. Makes the data directory if need be."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        file = self._path.open("a+", encoding="ascii")
+        make_directory(self._path.parent)
+        try:
+            file = self._path.open("a+", encoding="ascii")
+        except OSError as exc:
+            raise EmbeddedFailed(f"the data directory {self._path.parent} cannot be used: {exc}") from exc
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -187,8 +191,3 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise EmbeddedFailed(f"the data directory {path} cannot be made: {exc.strerror}") from exc
-
-
-def describe(settings: Mapping[str, str | int]) -> list[str]:
-    """Settings as PostgreSQL's command line takes them."""
-    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -23,7 +23,6 @@ from csn_rt.embedded.process import (
     EmbeddedFailed,
     GuardedProcess,
     OwnerLock,
-    make_directory,
     stop_leftovers,
 )
 
@@ -63,7 +62,6 @@ class EmbeddedRedis:
 
     def start(self) -> None:
         """Return when the server answers."""
-        make_directory(self._data_dir)
         self._lock.acquire()
         try:
             home = self._data_dir.resolve() / "redis"
@@ -72,6 +70,9 @@ class EmbeddedRedis:
                 shutil.rmtree(home)
             home.mkdir(mode=0o700)
             self._run(home)
+        except OSError as exc:
+            self.stop()
+            raise EmbeddedFailed(f"the data directory {self._data_dir} cannot be used: {exc}") from exc
         except BaseException:
             self.stop()
             raise
@@ -93,6 +94,7 @@ class EmbeddedRedis:
                 # Between asking for a free port and taking it, somebody else may have taken it.
                 if "Address already in use" not in str(exc) or attempt == _ATTEMPTS:
                     raise
+                self._process.stop()
             else:
                 return
 
