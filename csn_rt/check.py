@@ -54,16 +54,16 @@ def describe_database_problem(exc: Exception) -> str:
 
 
 def _list(settings: Settings) -> Iterator[str]:
-    yield f"{'setting':26} {'value':24} meaning"
+    yield f"{'setting':28} {'value':24} meaning"
     for row in SETTINGS:
-        default = show_value(row.default)
-        unit = f" ({row.unit})" if row.unit else ""
-        yield f"{row.name:26} {row.shown(settings):24} {row.meaning}{unit}; default {default}"
+        unit = f", in {row.unit}" if row.unit else ""
+        default = f"; default {show_value(row.default)}" if row.default not in ("", ()) else ""
+        yield f"{row.name:28} {row.shown(settings):24} {row.meaning}{unit}{default}"
 
 
 def _line(finding: Finding) -> str:
-    told = finding.told.replace("\n", f"\n{'':26} {'':6} ")
-    return f"{finding.part:26} {'ok' if finding.is_good else 'FAILED':6} {told}"
+    told = finding.told.replace("\n", f"\n{'':28} {'':6} ")
+    return f"{finding.part:28} {'ok' if finding.is_good else 'FAILED':6} {told}"
 
 
 def _environment(settings: Settings) -> Finding:

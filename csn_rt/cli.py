@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import asyncpg
 import typer
@@ -27,7 +27,7 @@ from csn_rt import serving
 from csn_rt.check import DATABASE_PROBLEMS, describe_database_problem
 from csn_rt.db import migrate as migrations
 from csn_rt.db.migrate import MigrationFailed
-from csn_rt.edge.auth import issue_dev_token
+from csn_rt.edge.auth import TokenInvalid, Verifier, issue_dev_token
 from csn_rt.settings import (
     Settings,
     SettingsRefused,
@@ -153,14 +153,19 @@ def migrate(
 @cli.command()
 def token(
     user: Annotated[str, typer.Option(help="The user id.")],
-    role: Annotated[Role, typer.Option(help="user, moderator or admin.")] = Role.USER,
+    role: Annotated[Literal["user", "moderator", "admin"], typer.Option()] = "user",
     name: Annotated[str | None, typer.Option(help="The name that others see.")] = None,
     ttl: Annotated[int, typer.Option(min=1, help="For how many seconds it is good.")] = _DEFAULT_TTL_S,
 ) -> None:
     """Make a token for local use; only where CSN_AUTH=dev."""
     settings = _settings(_given())
     check_dev_tokens(settings)
-    typer.echo(issue_dev_token(settings.secret, user, role=role, name=name, ttl_s=ttl))
+    made = issue_dev_token(settings.secret, user, role=Role(role), name=name, ttl_s=ttl)
+    try:
+        Verifier(settings.secret).verify(made)
+    except TokenInvalid as exc:
+        raise CommandFailed(f"No server would take this token: {exc.reason}.") from exc
+    typer.echo(made)
 
 
 @cli.command()
