@@ -43,7 +43,6 @@ class ViewerConnection:
         self._socket = socket
         self._last_id = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._is_lost = False
 
     async def subscribe(self, channel: str) -> dict[str, Any]:
         return await self._call("subscribe", {"channel": channel})
@@ -58,8 +57,6 @@ class ViewerConnection:
         await self._call("connect", {"token": token, "name": "demo"})
 
     async def _call(self, command: str, request: dict[str, Any]) -> dict[str, Any]:
-        if self._is_lost:
-            raise Lost
         self._last_id += 1
         number = self._last_id
         answer = asyncio.get_running_loop().create_future()
@@ -86,7 +83,6 @@ class ViewerConnection:
         except ConnectionClosed:
             pass
         finally:
-            self._is_lost = True
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(Lost())
