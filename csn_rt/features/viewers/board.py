@@ -86,15 +86,24 @@ class Board:
         self._must_refresh.set()
 
     async def get(self, stream_id: str) -> Tally:
-        """Raises NotFound, or Unavailable if it was not known yet and the database is away."""
-        tally = self._tallies.get(stream_id) or await self.read(stream_id)
+        """The stream's tally. One that is not on air is looked up again: another node may have started it.
+
+        Raises NotFound, or Unavailable if the database is away and the stream was not known yet.
+        """
+        tally = self._tallies.get(stream_id)
+        if tally is None or tally.stream.on_air is None:
+            try:
+                tally = await self.read(stream_id)
+            except Unavailable:
+                if tally is None:
+                    raise
         self._asked_at[stream_id] = self._clock()
         return tally
 
     async def get_on_air(self, stream_id: str, broadcast_id: str) -> Tally | None:
-        """The stream's tally if that broadcast is on air; looked up again if it seems that it is not."""
+        """The stream's tally if that broadcast is on air."""
         tally = await self.get(stream_id)
-        if tally.stream.on_air != broadcast_id:
+        if tally.stream.on_air not in {None, broadcast_id}:
             tally = await self.read(stream_id)
         return tally if tally.stream.on_air == broadcast_id else None
 

@@ -25,6 +25,8 @@ from csn_rt.features.viewers.tally import Tally, Telling
 log = structlog.get_logger(__name__)
 
 SLOW_S: Final = 1.0
+PACE_S: Final = 0.005
+"""The least time between rounds for readers: a crowd that subscribes is served by 200 rounds a second."""
 WAIT_S: Final = 1.0
 """How long a caller waits for his own count; then he gets the last one."""
 
@@ -45,6 +47,8 @@ class Counting:
         self._clock = clock
         self._due: dict[str, float] = {}
         self._slow_at = clock()
+        self._began_at = -PACE_S
+        """When the last round began."""
         self._is_away = False
         self._wake = asyncio.Event()
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
@@ -68,13 +72,14 @@ class Counting:
         self._slow_at = self._clock()
         self._wake.set()
 
-    async def wait_counted(self, broadcast_id: str) -> None:
+    async def wait_counted(self, broadcast_id: str, *, is_urgent: bool = True) -> None:
         """Return after a round that began later than now, or when there will be none soon."""
         if self._is_away or self._board.on_air(broadcast_id) is None:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(broadcast_id, []).append(future)
-        self.hurry(broadcast_id)
+        self._put_due(broadcast_id, self._clock() if is_urgent else self._began_at + PACE_S)
+        self._wake.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(WAIT_S):
                 await future
@@ -90,7 +95,7 @@ class Counting:
 
     async def round(self) -> None:
         """One round trip for what is due."""
-        now = self._clock()
+        now = self._began_at = self._clock()
         due = self._take_due(now)
         waiters = [future for broadcast_id in due for future in self._waiters.pop(broadcast_id, ())]
         parts = [

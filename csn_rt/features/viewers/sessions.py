@@ -3,8 +3,8 @@
 Rule 1: an answer to `start` means that the row is committed, and counts the one who asked.
 Rule 2: a heartbeat keeps the lease first and the row second, so that a slow database dips no count.
 Rule 3: a session belongs to its person, whichever node hears it; to everybody else it does not exist.
-Rule 4: starts, heartbeats and ends are written in batches, heartbeats and ends in the order in which they came:
-        a heartbeat after an end finds no session.
+Rule 4: starts, heartbeats and ends are written in batches, heartbeats and ends in the order in which they
+        came: a heartbeat after an end finds no session.
 """
 
 import time

@@ -85,6 +85,8 @@ class Tally:
         self.is_stale = False
         self.needs_all = True
         """Whether everything held here has to be registered again."""
+        self.is_over = False
+        """Whether the leases say that the broadcast has ended; the database knows more."""
         self._life: int | None = None
         self._read_at = now
         self._clock: tuple[int, float] = (to_ms(stream.read_at), now)
@@ -126,7 +128,8 @@ class Tally:
         self._clock = (count.at_ms, now)
         if count.settles_in_ms:
             return self._interrupt(now)
-        if count.is_ended:
+        self.is_over = count.is_ended
+        if self.is_over:
             return []
         self.viewers, self.is_stale = count.viewers, False
         self.known = Known(count.told, count.told_peak, count.told_sessions, from_ms(count.at_ms))
@@ -148,7 +151,8 @@ class Tally:
 
     def _begin(self, stream: Stream) -> None:
         """A stream that was not known, or not in this state."""
-        self.viewers, self._life, self.needs_all, self.is_stale = None, None, True, False
+        self.viewers, self._life, self.needs_all = None, None, True
+        self.is_stale = self.is_over = False
         self.known = stream.sampled
         if self.known is None and stream.started_at is not None and self.age_ms(self._read_at) < NEW_MS:
             self.known = Known(0, 0, 0, stream.started_at)

@@ -1,7 +1,7 @@
 """Viewer counts: one number per broadcast, the same on all nodes, pushed when it changes.
 
-This is the door of the package for the node (`watch`, `unwatch`, `snapshot`, `bus_changed`), for watch sessions
-and for the start and end of streams. The parts behind it:
+This is the door of the package for the node (`watch`, `unwatch`, `snapshot`, `bus_changed`), for watch
+sessions and for the start and end of streams. The parts behind it:
 
     presence   who watches here                tally      what is known and told of one stream
     counting   the round trips to the leases   board      the streams, as the database has them
@@ -10,6 +10,7 @@ and for the start and end of streams. The parts behind it:
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -18,7 +19,7 @@ import structlog
 
 from csn_rt.bus.leases import Count, Leases
 from csn_rt.db.queries import query
-from csn_rt.errors import BadRequest, NotFound, Refused
+from csn_rt.errors import BadRequest, NotFound, Refused, Unavailable
 from csn_rt.features.context import Caller, Context
 from csn_rt.features.viewers.board import Board
 from csn_rt.features.viewers.counting import Counting
@@ -50,8 +51,8 @@ _encoder = msgspec.json.Encoder()
 
 
 class Viewers:
-    """`ctx.tell` reaches the subscribers of all nodes, `tell_here` those of this node only. Neither delivers what
-    has a smaller offset than what was delivered before."""
+    """`ctx.tell` reaches the subscribers of all nodes, `tell_here` those of this node only. Neither delivers
+    what has a smaller offset than what was delivered before."""
 
     def __init__(
         self,
@@ -189,11 +190,15 @@ class Viewers:
             await self._counting.wait_counted(tally.stream.on_air)
 
     async def _counted(self, stream_id: str, *, is_staff: bool) -> Tally:
+        """The tally, not older than this call: nobody is shown less than what was pushed before he asked."""
         tally = await self._board.get(stream_id)
         if not (tally.stream.is_published or is_staff):
             raise NotFound("there is no such stream")
-        if tally.stream.on_air is not None and tally.viewers is None and not tally.is_stale:
-            await self._counting.wait_counted(tally.stream.on_air)
+        if tally.stream.on_air is not None:
+            await self._counting.wait_counted(tally.stream.on_air, is_urgent=False)
+            if tally.is_over:
+                with suppress(Unavailable):
+                    return await self._board.read(stream_id)
         return tally
 
     def _hurry(self, broadcast_id: str) -> None:
@@ -213,7 +218,11 @@ def _is_staff(caller: Caller) -> bool:
 
 def _viewer_count(tally: Tally, *, is_staff: bool) -> ViewerCount:
     event = tally.snapshot(is_staff=is_staff)
-    return ViewerCount(**{name: getattr(event, name) for name in event.__struct_fields__})
+    fields = {name: getattr(event, name) for name in event.__struct_fields__}
+    if event.viewers is not None and tally.viewers is not None:
+        # Pushes keep a pace; who asks gets the number of this moment.
+        fields |= {"viewers": tally.viewers, "peak": max(event.peak or 0, tally.viewers)}
+    return ViewerCount(**fields)
 
 
 def _step_ms(asked: int | None, from_: datetime, to: datetime) -> int:
