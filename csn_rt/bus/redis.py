@@ -53,7 +53,6 @@ class RedisBus:
         self._is_announced = False
         """Whether `status(True)` was told on this connection."""
         self._was_up = asyncio.Event()
-        self._is_closing = False
         self._lag_s: float | None = None
         self._misses = 0
         self._heard_at = 0.0
@@ -118,7 +117,6 @@ class RedisBus:
         if self._is_up:
             await asyncio.wait([asyncio.create_task(self._writer.wait_drained())], timeout=ANSWER_S)
         self._is_up = False
-        self._is_closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -146,7 +144,7 @@ class RedisBus:
                     log.warning("bus_connection_lost", errors=_described(failures))
             finally:
                 await connection.disconnect(nowait=True)
-            if self._is_closing:  # a cancellation is lost if a task of the group fails at the same moment
+            if _is_cancelled():  # which is lost if a task of the group fails at the same moment
                 return
             await asyncio.sleep(back_off_s(self._failures))
             self._failures += 1
@@ -266,6 +264,11 @@ async def _send(connection: AbstractConnection, command: bytes, names: Sequence[
     commands: list[tuple[Any, ...]] = [(command, *chunk) for chunk in chunks]
     async with asyncio.timeout(ANSWER_S):
         await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _described(failures: BaseExceptionGroup[Exception]) -> list[str]:
