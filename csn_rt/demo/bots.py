@@ -1,4 +1,4 @@
-"""Simulated viewers: they join the stream, chat, and leave again, through WebSockets like anybody's.
+"""Simulated viewers: they watch the stream and chat, or watch a video, and leave again, like anybody.
 
 Rule 1: they are polite: one line in 6 to 30 seconds each, none of their last few again, and who is told to
         slow down waits as long as he was told.
@@ -18,9 +18,10 @@ import structlog
 
 from csn_rt.demo.connection import Failed, Lost, ViewerConnection, connected
 from csn_rt.demo.lines import LINES, NAMES, Moment
-from csn_rt.demo.seed import Programme
+from csn_rt.demo.seed import Programme, Video
 from csn_rt.features.context import new_id
 from csn_rt.wire import names
+from csn_rt.wire.progress import PlaybackEvent
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,10 @@ _AWAY_S: Final = (3.0, 20.0)
 _MOMENT_S: Final = (12.0, 35.0)
 _RETRY_S: Final = (0.5, 20.0)
 _REMEMBERED_LINES: Final = 6
+_VIDEO_FANS: Final = 4
+"""One in so many watches a video."""
+_REPORT_S: Final = 10.0
+"""How often a player reports where it is."""
 
 
 class Match:
@@ -83,6 +88,40 @@ class Crowd:
         self._home.set()
 
 
+class Playback:
+    """One player with one video."""
+
+    def __init__(self, connection: ViewerConnection, video: Video) -> None:
+        self._connection = connection
+        self._video = video
+        self._id = new_id()
+        self._seq = 0
+        self._position_ms = 0
+
+    @property
+    def is_over(self) -> bool:
+        return self._position_ms >= self._video.duration_ms
+
+    async def play(self, duration_s: float) -> None:
+        self._position_ms = min(self._position_ms + int(duration_s * 1000), self._video.duration_ms)
+        await self.report("progress")
+
+    async def report(self, event: PlaybackEvent) -> None:
+        answer = await self._connection.rpc(
+            "progress.report",
+            content_id=self._video.id,
+            playback_session_id=self._id,
+            seq=self._seq,
+            event=event,
+            position_ms=self._position_ms,
+            duration_ms=self._video.duration_ms,
+        )
+        self._seq += 1
+        known = answer["progress"]
+        if event == "start" and known is not None and not known["completed"]:
+            self._position_ms = known["position_ms"]
+
+
 class Fan:
     """One person."""
 
@@ -97,6 +136,7 @@ class Fan:
         self._home = home
         self._rng = rng
         self._node = number
+        self._likes_videos = number % _VIDEO_FANS == _VIDEO_FANS - 1
         self._said: deque[str] = deque(maxlen=_REMEMBERED_LINES)
 
     async def live(self) -> None:
@@ -119,8 +159,11 @@ class Fan:
         socket = self._plan.sockets[self._node % len(self._plan.sockets)]
         async with connected(socket, self._plan.token(self.user_id, self.name)) as connection:
             await connection.subscribe(names.user(self.user_id))
-            if stream_id := self._plan.programme.stream_id:
-                await self._watch_stream(connection, stream_id)
+            programme = self._plan.programme
+            if programme.stream_id and not self._likes_videos:
+                await self._watch_stream(connection, programme.stream_id)
+            elif programme.videos:
+                await self._watch_video(connection, self._rng.choice(programme.videos))
             else:
                 await self._rest(*_STAY_S)
 
@@ -142,6 +185,18 @@ class Fan:
             if now() >= speak_at:
                 speak_at = now() + await self._speak(connection, stream_id)
         await connection.rpc("session.end", session_id=session["session_id"])
+
+    async def _watch_video(self, connection: ViewerConnection, video: Video) -> None:
+        """Go on where it was left, report every 10 s, and stop there or at the end."""
+        playback = Playback(connection, video)
+        await playback.report("start")
+        now = asyncio.get_running_loop().time
+        leave_at = now() + self._rng.uniform(*_STAY_S)
+        while now() < leave_at and not self._home.is_set() and not playback.is_over:
+            began = now()
+            await self._rest(_REPORT_S, _REPORT_S)
+            await playback.play(now() - began)
+        await playback.report("ended" if playback.is_over else "stop")
 
     async def _speak(self, connection: ViewerConnection, stream_id: str) -> float:
         """Say a line that fits the moment; answers after how many seconds the next one may come."""

@@ -13,13 +13,18 @@ _SEEDS = tuple(
 _READ = query("read_demo_content")
 
 
+class Video(msgspec.Struct, frozen=True):
+    id: str
+    duration_ms: int
+
+
 class Programme(msgspec.Struct, frozen=True):
     """What there is to watch."""
 
     stream_id: str | None
     """None: somebody took the stream away."""
     is_on: bool
-    video_ids: tuple[str, ...]
+    videos: tuple[Video, ...]
 
 
 async def seed(connection: Connection) -> Programme:
@@ -32,5 +37,5 @@ async def seed(connection: Connection) -> Programme:
     return Programme(
         stream_id=str(stream["id"]) if stream else None,
         is_on=stream is not None and stream["live_state"] == "live",
-        video_ids=tuple(str(row["id"]) for row in rows if row["kind"] != "live"),
+        videos=tuple(Video(str(row["id"]), row["duration_ms"]) for row in rows if row["kind"] != "live"),
     )

@@ -12,7 +12,7 @@ from csn_rt.demo import bots, connection
 from csn_rt.demo.bots import Crowd, Fan, Match, Plan
 from csn_rt.demo.connection import Failed, Lost, connected
 from csn_rt.demo.lines import LINES
-from csn_rt.demo.seed import Programme
+from csn_rt.demo.seed import Programme, Video
 
 STREAM = "0190a6e2-7c1e-7000-8005-000000000001"
 
@@ -78,10 +78,10 @@ def quick(monkeypatch):
     monkeypatch.setattr(bots, "_RETRY_S", (0.01, 0.05))
 
 
-def plan_for(nodes, stream_id=STREAM):
+def plan_for(nodes, stream_id=STREAM, videos=()):
     return Plan(
         sockets=[node.url for node in nodes],
-        programme=Programme(stream_id, is_on=True, video_ids=()),
+        programme=Programme(stream_id, is_on=True, videos=videos),
         token=lambda user_id, name: f"token of {user_id}",
     )
 
@@ -161,6 +161,35 @@ async def test_a_fan_who_is_told_to_slow_down_waits_as_long_as_he_was_told():
         fan = Fan(plan, Match(rng), asyncio.Event(), rng, 0)
         async with connected(node.url, "t") as player:
             assert 120 == await fan._speak(player, STREAM), "rule 1"
+
+
+async def test_a_fan_of_videos_goes_on_where_he_was_and_reports_to_the_end(quick, monkeypatch):
+    monkeypatch.setattr(bots, "_REPORT_S", 0.05)
+    video = Video("v-1", 60_100)
+    async with fake_nodes(1) as [node]:
+        node.answers["progress.report"] = {
+            "outcome": "saved",
+            "progress": {"position_ms": 60_000, "completed": False},
+        }
+        rng = random.Random(7)
+        fan = Fan(plan_for([node], videos=(video,)), Match(rng), asyncio.Event(), rng, 3)
+        await fan._visit()
+    reports = [request["rpc"]["data"] for request in node.asked if "rpc" in request]
+    assert ["start", "progress", "ended"] == [reports[0]["event"], reports[1]["event"], reports[-1]["event"]]
+    assert list(range(len(reports))) == [report["seq"] for report in reports]
+    assert 60_000 < reports[1]["position_ms"] < reports[-1]["position_ms"] == video.duration_ms
+
+
+async def test_a_fan_who_is_sent_home_stops_his_video_where_it_is(quick):
+    async with fake_nodes(1) as [node]:
+        node.answers["progress.report"] = {"outcome": "saved", "progress": None}
+        rng, home = random.Random(7), asyncio.Event()
+        fan = Fan(plan_for([node], videos=(Video("v-1", 60_000),)), Match(rng), home, rng, 3)
+        visit = asyncio.create_task(fan._visit())
+        await until(node.methods)
+        home.set()
+        await visit
+    assert "stop" == node.asked[-1]["rpc"]["data"]["event"]
 
 
 async def test_without_a_stream_a_fan_just_stays(quick):

@@ -28,7 +28,7 @@ async def count(db, table):
 
 async def test_the_sample_league_is_complete(db):
     programme = await seeded(db)
-    assert 3 == len(programme.video_ids)
+    assert 3 == len(programme.videos)
     assert programme.stream_id is not None
     expected = {"teams": 4, "players": 10, "games": 2, "media_assets": 3, "content": 4}
     assert expected == {table: await count(db, table) for table in expected}
@@ -43,8 +43,9 @@ async def test_everyone_sees_the_sample_content_as_it_is_meant(db):
         live.items[0].game.home.name,
         live.items[0].game.away.name,
     )
-    for video_id in programme.video_ids:
-        video = await content.get(ANYONE, ContentGet(content_id=video_id))
+    for each in programme.videos:
+        video = await content.get(ANYONE, ContentGet(content_id=each.id))
+        assert each.duration_ms == video.duration_ms
         assert video.playback_url.startswith("/demo-placeholder/"), "it does not pretend to be a film"
 
 
@@ -60,7 +61,7 @@ async def test_what_somebody_changed_stays_changed(db):
         await connection.execute("UPDATE content SET deleted_at = now() WHERE kind = 'live'")
         await connection.execute("UPDATE teams SET name = 'Gulls FC' WHERE short_name = 'HCG'")
     again = await seeded(db)
-    assert (None, programme.video_ids) == (again.stream_id, again.video_ids)
+    assert (None, programme.videos) == (again.stream_id, again.videos)
     async with db.connection() as connection:
         assert "Gulls FC" == await connection.fetchval("SELECT name FROM teams WHERE short_name = 'HCG'")
 
