@@ -11,7 +11,7 @@ Rule 4: nothing that arrives, and nothing that a receiver does with it, ends the
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -135,17 +135,12 @@ class RedisBus:
             try:
                 async with asyncio.timeout(ANSWER_S):
                     await connect(connection)
-                async with asyncio.TaskGroup() as listening:
-                    listening.create_task(self._read(connection))
-                    listening.create_task(self._ask(connection))
-                    listening.create_task(self._end_if_deaf())
-            except* Exception as failures:  # noqa: BLE001  whatever it is, the way out is a new connection
+                await _first_to_end(self._read(connection), self._ask(connection), self._end_if_deaf())
+            except Exception as exc:  # noqa: BLE001  whatever it is, the way out is a new connection
                 if self._failures == 0:  # the first of a row says it all
-                    log.warning("bus_connection_lost", errors=_described(failures))
+                    log.warning("bus_connection_lost", error=f"{type(exc).__name__}: {exc}")
             finally:
                 await connection.disconnect(nowait=True)
-            if _is_cancelled():  # which is lost if a task of the group fails at the same moment
-                return
             await asyncio.sleep(back_off_s(self._failures))
             self._failures += 1
 
@@ -266,13 +261,20 @@ async def _send(connection: AbstractConnection, command: bytes, names: Sequence[
         await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
 
 
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+async def _first_to_end(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run them together until one ends or fails, and end the others.
 
-
-def _described(failures: BaseExceptionGroup[Exception]) -> list[str]:
-    return [f"{type(exc).__name__}: {exc}" for exc in failures.exceptions]
+    Not a task group: that loses a cancellation which comes at the moment of a failure (Python 3.11).
+    """
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _name(channel: Channel) -> bytes:
