@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
+from csn_rt.db import log
 from csn_rt.errors import Forbidden, NotFound
 from csn_rt.features.context import new_id
+from csn_rt.wire.names import stream_chat
 from csn_rt.wire.roles import Role
 from tests.features.chat.room import fan, logged, rows
 
@@ -34,6 +36,20 @@ async def test_to_retract_on_two_nodes_at_once_is_one_event(room, other_node, st
     await asyncio.gather(*(node.retract(message.id, by=fan()) for node in (room, other_node) * 3))
 
     assert 2 == len(room.told.published) + len(other_node.told.published)
+
+
+async def test_a_retraction_takes_the_lock_of_the_channel_before_that_of_the_message(room, stream):
+    """The order of everyone who writes in a chat; any other order could end in a deadlock."""
+    message = await room.post(stream, "oops")
+    async with room.db.transaction() as connection:
+        await log.lock(connection, [stream_chat(stream)])
+        retracting = asyncio.create_task(room.retract(message.id, by=fan()))
+        await asyncio.sleep(0.1)
+
+        await connection.execute("SELECT FROM live_chat_messages FOR UPDATE NOWAIT")
+        assert not retracting.done()
+
+    assert "deleted" == (await retracting).state
 
 
 async def test_a_replay_never_carries_the_text_that_was_taken_back(room, stream):
@@ -100,14 +116,35 @@ async def test_an_author_may_retract_also_when_the_stream_is_over_or_gone(room, 
     assert "chat.deleted" == room.told_on(stream)[-1]["type"]
 
 
-async def test_what_viewers_never_saw_is_retracted_in_silence(room, stream):
-    message = await room.post(stream, "held, let us say")
-    await rows(room.db, "UPDATE live_chat_messages SET status = 'held', sequence = NULL")
+@pytest.mark.parametrize(
+    "columns",
+    ["status = 'held', sequence = NULL", "status = 'hidden', removed_at = now(), removal = 'restriction'"],
+)
+async def test_what_viewers_do_not_see_is_retracted_in_silence(room, stream, columns):
+    message = await room.post(stream, "rude")
+    await rows(room.db, f"UPDATE live_chat_messages SET {columns}")
 
     answer = await room.retract(message.id, by=fan())
 
     assert "deleted" == answer.state
     assert 1 == len(room.told.published)
+    assert [{"status": "deleted"}] == await rows(room.db, "SELECT status FROM live_chat_messages")
+
+
+async def test_who_removed_a_message_first_is_not_forgotten(room, stream):
+    message = await room.post(stream, "rude")
+    await rows(
+        room.db,
+        """UPDATE live_chat_messages
+              SET status = 'deleted', removed_at = now(), removed_by = 'mod', removal = 'deletion'""",
+    )
+
+    answer = await room.retract(message.id, by=fan())
+
+    assert "deleted" == answer.state
+    assert 1 == len(room.told.published)
+    [row] = await rows(room.db, "SELECT removed_by, removal FROM live_chat_messages")
+    assert {"removed_by": "mod", "removal": "deletion"} == row
 
 
 async def test_a_retry_of_a_retracted_message_does_not_say_it_again(room, stream):

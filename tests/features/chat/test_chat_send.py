@@ -11,6 +11,8 @@ from csn_rt.errors import NotFound, Unavailable
 from csn_rt.features.chat.draft import Draft
 from csn_rt.features.chat.posting import post
 from csn_rt.features.context import Context, new_id
+from csn_rt.wire.chat import Drop
+from csn_rt.wire.names import stream_chat
 from csn_rt.wire.roles import Role
 from tests.features.chat.room import Room, fan, logged, rows
 from tests.support.proxy import Proxy
@@ -120,6 +122,8 @@ async def test_who_speaks_where_nobody_may_look_is_told_that_there_is_nothing(ro
 
     with pytest.raises(NotFound):
         await room.say(stream, "hello?")
+
+    assert [] == await rows(room.db, "SELECT * FROM channels")
 
 
 async def test_a_stream_that_does_not_exist_is_not_found_and_gives_birth_to_no_channel(room):
@@ -237,14 +241,43 @@ async def test_two_retries_at_the_same_moment_on_one_node_are_one_message_and_on
     assert 1 == len(room.told.published)
 
 
+async def test_twins_in_one_batch_are_one_message(db, stream):
+    told = Told()
+    twins = [Draft(new_id(), stream, fan().identity, "goal", "k1") for _ in range(3)]
+
+    answers = await post(Context(db, told), twins)
+
+    assert [twins[0].id] * 3 == [answer.message.id for answer in answers]
+    assert 1 == len(told.published)
+
+
 async def test_a_refused_twin_in_the_same_batch_does_not_refuse_the_message(db, stream):
-    drop = (await Room(db).say(stream, "")).drop
+    drop = Drop(code="rate_limited", message="too fast")
     refused = Draft(new_id(), stream, fan().identity, "goal", "k1", drop)
     granted = Draft(new_id(), stream, fan().identity, "goal", "k1")
 
     answers = await post(Context(db, Told()), [refused, granted])
 
     assert [granted.id] * 2 == [answer.message.id for answer in answers]
+
+
+async def test_a_batch_is_in_the_order_in_which_its_drafts_came(db, make_stream):
+    streams = [await make_stream(), await make_stream()]
+    drop = Drop(code="rate_limited", message="too fast")
+    drafts = [
+        Draft(new_id(), streams[n % 2], fan(f"u{n}").identity, f"{n}", f"k{n}", drop if n in {4, 5} else None)
+        for n in range(10)
+    ]
+    told = Told()
+
+    answers = await post(Context(db, told), drafts)
+
+    assert [1, 1, 2, 2, None, None, 3, 3, 4, 4] == [
+        answer.message and answer.message.sequence for answer in answers
+    ]
+    for number, stream in enumerate(streams):
+        texts = [f"{n}" for n in range(number, 10, 2) if n not in {4, 5}]
+        assert texts == [event["text"] for event in told.events(stream_chat(stream))]
 
 
 async def test_one_bad_item_in_a_batch_fails_alone(db, stream):
