@@ -64,8 +64,8 @@ class _Claims(msgspec.Struct, frozen=True):
     metadata: _Metadata = _Metadata()
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.sub) <= 200:
-            raise ValueError("sub must have 1 to 200 characters")
+        if not 1 <= len(self.sub) <= 200 or not self.sub.isprintable():
+            raise ValueError("sub must have 1 to 200 printable characters")
         if self.name is not None and len(self.name) > 200:
             raise ValueError("name must have at most 200 characters")
 
