@@ -19,7 +19,7 @@ from csn_rt.edge.auth import Auth, Verifier
 from csn_rt.edge.dispatch import Dispatcher
 from csn_rt.edge.endpoint import PATH, WebSocketEndpoint
 from csn_rt.edge.history import History
-from csn_rt.edge.http import routes
+from csn_rt.edge.http import middleware, routes
 from csn_rt.edge.joining import Doorkeeper, Snapshot
 from csn_rt.edge.node import Node
 from csn_rt.edge.telling import Teller
@@ -105,7 +105,12 @@ async def open_app(
             verifier=verifier,
             dispatcher=Dispatcher([Auth(verifier), chat, content, progress, sessions, streams, viewers]),
         )
-        await bus.start(topics.receive, lambda is_up: (topics.bus_changed(), viewers.bus_changed(is_up)))
+
+        def bus_changed(is_up: bool) -> None:
+            topics.bus_changed()
+            viewers.bus_changed(is_up)
+
+        await bus.start(topics.receive, bus_changed)
         await viewers.start()
         await node.start()
         stack.push_async_callback(node.close)
@@ -115,8 +120,9 @@ async def open_app(
         asgi = Starlette(
             routes=[
                 WebSocketRoute(PATH, WebSocketEndpoint(node, allowed_origins)),
-                *routes(node.dispatcher, verifier, _readiness(db, bus, node), allowed_origins),
-            ]
+                *routes(node.dispatcher, verifier, _readiness(db, bus, node)),
+            ],
+            middleware=middleware(allowed_origins),
         )
         logger.info("node_started", node_id=node_id)
         yield App(asgi, node, drain_s)

@@ -14,6 +14,7 @@ import msgspec
 from csn_rt.edge.auth import Auth
 from csn_rt.features.chat import Chat
 from csn_rt.features.content import Content
+from csn_rt.features.progress import Progress
 from csn_rt.features.viewers.sessions import Sessions
 from csn_rt.features.viewers.streams import Streams
 from csn_rt.features.viewers.viewers import Viewers
@@ -39,6 +40,11 @@ class Operation(msgspec.Struct, frozen=True, dict=True, kw_only=True):
     @cached_property
     def result(self) -> Any:
         return get_type_hints(self.handler)["return"]
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether it is about the caller himself over several calls, so that a passer-by cannot call it."""
+        return self.feature is Sessions or self.handler is Auth.whoami
 
     @property
     def summary(self) -> str:
@@ -90,6 +96,19 @@ _ROWS: Final[list[tuple[type, list[_Row]]]] = [
             ("chat.send", "mutation", Role.USER, Chat.send),
             ("chat.history", "query", Role.ANONYMOUS, Chat.history),
             ("chat.retract", "mutation", Role.USER, Chat.retract),
+        ],
+    ),
+    (
+        Progress,
+        [
+            ("progress.report", "mutation", Role.USER, Progress.report),
+            ("progress.get", "query", Role.USER, Progress.get),
+            ("progress.continue_watching", "query", Role.USER, Progress.continue_watching),
+            ("progress.remove", "mutation", Role.USER, Progress.remove),
+            ("progress.undo_remove", "mutation", Role.USER, Progress.undo_remove),
+            ("progress.mark_watched", "mutation", Role.USER, Progress.mark_watched),
+            ("progress.mark_unwatched", "mutation", Role.USER, Progress.mark_unwatched),
+            ("progress.history", "query", Role.USER, Progress.history),
         ],
     ),
     (

@@ -27,5 +27,5 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What an operation answers."""
 
 
-class Nothing(Params):
+class Nothing(Params, frozen=True, kw_only=True):
     """An operation without parameters."""
