@@ -3,7 +3,7 @@
 Rule 1: a mutation is POST with a JSON object (whatever content type it claims, so that a beacon works); a
         query is GET with a query string; any other verb is 405.
 Rule 2: a token that is given must be good. Without one, queries that need no more than an anonymous caller
-        are open, and everything else that needs an identity is 401.
+        and are not about the caller are open; all else that needs an identity is 401.
 Rule 3: reading a body ends: by `MAX_BODY_BYTES` and by `BODY_TIMEOUT_S`.
 """
 
@@ -89,8 +89,7 @@ class Operations:
     def _identity(self, request: Request, operation: Operation) -> Identity | None:
         given = request.headers.get("authorization")
         if given is None:
-            is_open = operation.kind == "query" and operation.least is Role.ANONYMOUS
-            return self._verifier.issue_anonymous()[0] if is_open else None
+            return self._verifier.issue_anonymous()[0] if _is_open(operation) else None
         scheme, _, token = given.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthorized("the Authorization header must be `Bearer` and a token")
@@ -109,29 +108,22 @@ class Operations:
         return parse_pairs(request.query_params.multi_items(), lists)
 
 
-def routes(
-    dispatcher: Dispatcher,
-    verifier: Verifier,
-    readiness: Mapping[str, Check],
-    allowed_origins: Sequence[str],
-) -> list[Route]:
+def routes(dispatcher: Dispatcher, verifier: Verifier, readiness: Mapping[str, Check]) -> list[Route]:
     """Every route but the WebSocket's. The last one answers all that is not found, so add others before."""
     return [
         Route("/", Page(answer_page)),
         Route("/healthz", Page(answer_health)),
         Route("/readyz", Page(Readiness(readiness).answer)),
         Route("/metrics", Page(answer_metrics)),
-        Route(
-            "/v1/{operation}",
-            Endpoint(Operations(dispatcher, verifier).answer),
-            middleware=_cross_origin(allowed_origins),
-        ),
+        Route("/v1/{operation}", Endpoint(Operations(dispatcher, verifier).answer)),
         Route("/{path:path}", Endpoint(answer_not_found)),
     ]
 
 
-def _cross_origin(allowed_origins: Sequence[str]) -> list[Middleware]:
-    """No cookie is ever read, so what an allowed origin may send is what its own script knows: a token."""
+def middleware(allowed_origins: Sequence[str]) -> list[Middleware]:
+    """What lets scripts of other origins call. No cookie is ever read, so such a script can send no more than
+    what it knows: a token.
+    """
     if not allowed_origins:
         return []
     return [
@@ -150,6 +142,10 @@ def _check_verb(method: str, operation: Operation) -> None:
     verb, allow = ("GET", "GET, HEAD") if operation.kind == "query" else ("POST", "POST")
     if method not in allow.split(", "):
         raise MethodNotAllowed(f"{operation.name} is a {operation.kind}: use {verb}", allow)
+
+
+def _is_open(operation: Operation) -> bool:
+    return operation.kind == "query" and operation.least is Role.ANONYMOUS and not operation.is_personal
 
 
 async def _body(request: Request) -> bytes:
