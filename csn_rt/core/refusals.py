@@ -10,6 +10,7 @@ from csn_rt.wire.protocol import (
     Publish,
     Refresh,
     Request,
+    Rpc,
     SubRefresh,
     Subscribe,
     Unsubscribe,
@@ -19,6 +20,8 @@ from csn_rt.wire.protocol import (
 def refusal(request: Request | None, places: Places) -> ErrorCode | None:
     """Why the request is refused; None for one that is to be carried out."""
     match request:
+        case Rpc():
+            return None  # first, being the most frequent
         case None:
             return ErrorCode.BAD_REQUEST
         case Refresh(token):

@@ -1,6 +1,6 @@
 """The beat of pings, and what silence means."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csn_rt.core.keepalive import PING_S, PONG_S, Keepalive
@@ -49,6 +49,7 @@ def test_rule_2_a_pong_before_the_ping_does_not_count_for_it():
     assert keepalive.is_lost(25.0)
 
 
+@settings(max_examples=100, deadline=None)
 @given(first=st.floats(12.5, 25.0), late_s=st.floats(0.0, 1e6))
 def test_rule_3_after_a_stall_one_ping_is_sent_and_the_next_is_on_the_beat(first, late_s):
     keepalive = Keepalive(first)

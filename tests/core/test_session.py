@@ -872,6 +872,12 @@ def test_rule_2_a_close_in_the_middle_of_a_frame_is_the_end_of_it():
     assert [Call, Send, Close] == [type(effect) for effect in effects]
 
 
+def test_rule_2_a_close_while_a_frame_is_read_is_the_end_of_it():
+    effects = connected().receive(frame(rpc(2), rpc(2), rpc(3)), 0.0)
+
+    assert [Send, Close] == [type(effect) for effect in effects]
+
+
 def test_rule_2_a_late_answer_to_a_connect_is_dropped():
     session = opened()
     session.receive(frame(connect()), 0.0)

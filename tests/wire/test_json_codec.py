@@ -174,6 +174,7 @@ def test_a_publication_without_a_place_in_a_log_has_no_offset(offset):
     assert push == {"push": {"channel": "catalog", "pub": {"data": {}}}}
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.text(), st.integers(1, 2**63 - 1))
 def test_a_publication_says_its_channel_data_and_offset(channel, offset):
     push = json.loads(json_codec.publication_encoder(channel)(b'{"a":1}', offset))
