@@ -11,6 +11,7 @@ Rule 5: a verified token is remembered by its hash until it expires, for a crowd
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -34,8 +35,13 @@ ANONYMOUS_PREFIX: Final = "anon_"
 ANONYMOUS_AUDIENCE: Final = "csn:anonymous"
 ANONYMOUS_TTL_S: Final = 30 * 24 * 3600
 MAX_TOKEN_BYTES: Final = 8_192
+MAX_EXPIRES_AT: Final = 253_402_300_799
+"""The last second of the year 9999."""
 MAX_CACHED: Final = 50_000
 """About 25 MB; a node holds fewer sockets than that."""
+
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class TokenExpired(Exception):
@@ -66,8 +72,17 @@ class _Claims(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not 1 <= len(self.sub) <= 200 or not self.sub.isprintable():
             raise ValueError("sub must have 1 to 200 printable characters")
-        if self.name is not None and len(self.name) > 200:
-            raise ValueError("name must have at most 200 characters")
+        if not (self.name is None or _is_text(self.name, 200)):
+            raise ValueError("name must be a text of at most 200 characters")
+        if not (self.avatar_url is None or _is_text(self.avatar_url, 2000)):
+            raise ValueError("avatar_url must be a text of at most 2000 characters")
+        if self.exp > MAX_EXPIRES_AT:
+            raise ValueError("exp is beyond the calendar")
+
+
+def _is_text(value: str, most: int) -> bool:
+    """Whether it can be stored and sent: no NUL, no half surrogate."""
+    return len(value) <= most and _UNSTORABLE.search(value) is None
 
 
 def _anonymous_key(secret: str) -> bytes:
