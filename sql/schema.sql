@@ -2,6 +2,46 @@
 -- by this file. It is written by `python -m tests.support.schema`, and a test compares the two.
 
 
+CREATE TYPE playback_mark AS (
+	seq bigint,
+	position_ms bigint,
+	duration_ms bigint,
+	effective_at timestamp with time zone
+);
+
+CREATE FUNCTION drop_channel_log_partition(name text) RETURNS void
+    LANGUAGE plpgsql
+    SET lock_timeout TO '300ms'
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(name) AND inhparent = 'channel_log'::regclass) THEN
+        RAISE EXCEPTION '% is no partition of channel_log', name USING ERRCODE = 'undefined_table';
+    END IF;
+    EXECUTE format('DROP TABLE %s', to_regclass(name));
+END
+$$;
+
+CREATE FUNCTION make_channel_log_partition(first timestamp with time zone, until timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    SET lock_timeout TO '300ms'
+    AS $$
+DECLARE
+    name text := 'channel_log_' || to_char(first AT TIME ZONE 'UTC', 'YYYYMMDDHH24');
+BEGIN
+    IF to_regclass(name) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE channel_log INCLUDING ALL)', name);
+    EXECUTE format('COMMENT ON TABLE %I IS %L', name, 'Events of channel_log from ' || first || ' until ' || until || '.');
+    EXECUTE format('ALTER TABLE channel_log ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name, first, until);
+    RETURN true;
+EXCEPTION WHEN check_violation OR invalid_object_definition THEN
+    -- Events of that time are in the default partition already, where they stay until they are old; or a part of
+    -- that time has a partition, made by a version of the program that cut it differently.
+    RETURN false;
+END
+$$;
+
 CREATE FUNCTION refuse_audit_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -10,7 +50,24 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION watch_is_complete(position_ms bigint, duration_ms bigint) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE(((duration_ms - position_ms) <= GREATEST((15000)::bigint, LEAST((duration_ms / 20), (180000)::bigint))), false);
+
+CREATE FUNCTION watch_is_low(position_ms bigint, duration_ms bigint) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((position_ms * 100) < LEAST((3 * duration_ms), (12000000)::bigint));
+
+COMMENT ON TYPE playback_mark IS 'A place that a playback session reported.';
+COMMENT ON COLUMN playback_mark.seq IS 'Number of the report.';
+COMMENT ON COLUMN playback_mark.position_ms IS 'Where it was.';
+COMMENT ON COLUMN playback_mark.duration_ms IS 'How long the content is, by the player or else by the catalog; NULL: not known.';
+COMMENT ON COLUMN playback_mark.effective_at IS 'When it was there: the arrival of the report less its age.';
+COMMENT ON FUNCTION drop_channel_log_partition(name text) IS 'Drops that partition of channel_log with all its events. Gives up with an error when it cannot have its locks soon.';
+COMMENT ON FUNCTION make_channel_log_partition(first timestamp with time zone, until timestamp with time zone) IS 'Makes the partition of channel_log for that time; answers whether it did. Gives up with an error when it cannot have its locks soon.';
 COMMENT ON FUNCTION refuse_audit_change() IS 'Refuses every change of an entry of the audit log, whoever asks.';
+COMMENT ON FUNCTION watch_is_complete(position_ms bigint, duration_ms bigint) IS 'Whether what remains is so little that it counts as watched: 5 %, but never less than 15 s or more than 180 s.';
+COMMENT ON FUNCTION watch_is_low(position_ms bigint, duration_ms bigint) IS 'Whether a position is below *started*: 3 % of the duration, 120 s at most or if the duration is not known.';
 
 
 CREATE TABLE channel_log (
@@ -45,6 +102,8 @@ CREATE TABLE channel_log_default (
 
 ALTER TABLE ONLY channel_log_default
     ADD CONSTRAINT channel_log_default_pkey PRIMARY KEY (channel, "offset", at);
+
+CREATE INDEX channel_log_default_by_time ON channel_log_default USING btree (at);
 
 COMMENT ON TABLE channel_log_default IS 'Events for whose time no partition was made: writing never waits for the worker.';
 COMMENT ON COLUMN channel_log_default.channel IS 'As in channel_log.';
@@ -565,6 +624,53 @@ COMMENT ON COLUMN live_viewer_samples.life IS 'The life of the counting; a loss 
 COMMENT ON COLUMN live_viewer_samples.viewer_ms IS 'Viewers times milliseconds since the beginning of that life: the difference of two samples, divided by the time between them, is the exact average.';
 
 
+CREATE TABLE playback_sessions (
+    user_id text NOT NULL,
+    content_id uuid NOT NULL,
+    playback_session_id text NOT NULL,
+    seen int8multirange NOT NULL,
+    heard tstzmultirange NOT NULL,
+    start_seq bigint,
+    start_at timestamp with time zone,
+    last_at timestamp with time zone,
+    user_at timestamp with time zone,
+    least_ms bigint,
+    most_ms bigint,
+    seek_seq bigint,
+    seek_is_user boolean DEFAULT false NOT NULL,
+    ending playback_mark,
+    marks playback_mark[] DEFAULT '{}'::playback_mark[] NOT NULL,
+    quiet_until timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT playback_sessions_playback_session_id_check CHECK (((char_length(playback_session_id) >= 1) AND (char_length(playback_session_id) <= 64)))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.05');
+
+ALTER TABLE ONLY playback_sessions
+    ADD CONSTRAINT playback_sessions_pkey PRIMARY KEY (user_id, content_id, playback_session_id);
+
+CREATE INDEX playback_sessions_by_age ON playback_sessions USING btree (created_at);
+
+COMMENT ON TABLE playback_sessions IS 'What each playback session has said, as far as it can still matter for its progress. Written under the lock of the user_watch_progress row.';
+COMMENT ON COLUMN playback_sessions.user_id IS 'The person who watches.';
+COMMENT ON COLUMN playback_sessions.content_id IS 'What is watched.';
+COMMENT ON COLUMN playback_sessions.playback_session_id IS 'The player''s own name of this playback.';
+COMMENT ON COLUMN playback_sessions.seen IS 'Numbers of the reports that came: one range while none is missing.';
+COMMENT ON COLUMN playback_sessions.heard IS 'From each report to 30 s after it: a hole is a silence, which closed the session where it was.';
+COMMENT ON COLUMN playback_sessions.start_seq IS 'Number of its start; NULL: it was not heard, or not since the content was marked by hand.';
+COMMENT ON COLUMN playback_sessions.start_at IS 'When it began: nothing of the session happened before.';
+COMMENT ON COLUMN playback_sessions.last_at IS 'When the newest report happened, starts not counted.';
+COMMENT ON COLUMN playback_sessions.user_at IS 'When a person acted last, starts not counted; NULL: never.';
+COMMENT ON COLUMN playback_sessions.least_ms IS 'The lowest position that was reported.';
+COMMENT ON COLUMN playback_sessions.most_ms IS 'The highest position that was reported.';
+COMMENT ON COLUMN playback_sessions.seek_seq IS 'Number of the newest seek that counts; NULL: none.';
+COMMENT ON COLUMN playback_sessions.seek_is_user IS 'Whether a person made that seek.';
+COMMENT ON COLUMN playback_sessions.ending IS 'The completion with the highest number; NULL: none.';
+COMMENT ON COLUMN playback_sessions.marks IS 'Reports since the newest seek or completion after which none came that is as far: ever later, ever less far.';
+COMMENT ON COLUMN playback_sessions.quiet_until IS 'What happened up to then does not count, because a person marked the content by hand; NULL: all counts.';
+COMMENT ON COLUMN playback_sessions.created_at IS 'When its first report arrived.';
+
+
 CREATE TABLE players (
     id uuid NOT NULL,
     team_id uuid,
@@ -623,6 +729,48 @@ COMMENT ON COLUMN schema_migrations.version IS 'The number at the head of the fi
 COMMENT ON COLUMN schema_migrations.name IS 'The file''s name.';
 COMMENT ON COLUMN schema_migrations.checksum IS 'SHA-256 of the file as it was applied; an applied file is never changed.';
 COMMENT ON COLUMN schema_migrations.applied_at IS 'When its transaction began.';
+
+
+CREATE TABLE user_watch_progress (
+    user_id text NOT NULL,
+    content_id uuid NOT NULL,
+    position_ms bigint DEFAULT 0 NOT NULL,
+    duration_ms bigint,
+    completed boolean DEFAULT false NOT NULL,
+    playback_session_id text,
+    effective_at timestamp with time zone,
+    last_played_at timestamp with time zone,
+    removed_at timestamp with time zone,
+    marked_at timestamp with time zone,
+    version bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT user_watch_progress_duration_ms_check CHECK ((duration_ms > 0)),
+    CONSTRAINT user_watch_progress_position_ms_check CHECK ((position_ms >= 0)),
+    CONSTRAINT user_watch_progress_user_id_check CHECK (((char_length(user_id) >= 1) AND (char_length(user_id) <= 200))),
+    CONSTRAINT user_watch_progress_version_check CHECK ((version >= 0))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.05');
+
+ALTER TABLE ONLY user_watch_progress
+    ADD CONSTRAINT user_watch_progress_pkey PRIMARY KEY (user_id, content_id);
+
+CREATE INDEX user_watch_progress_by_content ON user_watch_progress USING btree (content_id);
+
+COMMENT ON TABLE user_watch_progress IS 'How far each person has watched each content. Its row lock orders the sessions that report.';
+COMMENT ON COLUMN user_watch_progress.user_id IS 'The person, by the token''s sub.';
+COMMENT ON COLUMN user_watch_progress.content_id IS 'What is watched: a video or clip, never a live stream.';
+COMMENT ON COLUMN user_watch_progress.position_ms IS 'Where to go on; it stays where it was when the content is completed.';
+COMMENT ON COLUMN user_watch_progress.duration_ms IS 'How long the content is, as of the report that the position is from; NULL: not known.';
+COMMENT ON COLUMN user_watch_progress.completed IS 'Watched to the end, or marked as watched.';
+COMMENT ON COLUMN user_watch_progress.playback_session_id IS 'The owner: the session that the position comes from. NULL: marked by hand, or version 0.';
+COMMENT ON COLUMN user_watch_progress.effective_at IS 'How new the row is: when the newest report of its owner happened, or when it was marked by hand.';
+COMMENT ON COLUMN user_watch_progress.last_played_at IS 'When the position was reached; lists are in this order. NULL: never played.';
+COMMENT ON COLUMN user_watch_progress.removed_at IS 'When it was taken off "Continue watching"; counts until it is played again. NULL: never, or undone.';
+COMMENT ON COLUMN user_watch_progress.marked_at IS 'When it was marked as watched without having been watched to the end; NULL: by playing, or not completed.';
+COMMENT ON COLUMN user_watch_progress.version IS 'Goes up by one whenever somebody could see a difference; 0: the content was opened, nothing is stored yet.';
+COMMENT ON COLUMN user_watch_progress.created_at IS 'When the content was opened first.';
+COMMENT ON COLUMN user_watch_progress.updated_at IS 'When the version went up last.';
 
 
 CREATE VIEW published_content AS
@@ -758,5 +906,11 @@ ALTER TABLE ONLY live_stream_sessions
 ALTER TABLE ONLY live_viewer_samples
     ADD CONSTRAINT live_viewer_samples_broadcast_id_fkey FOREIGN KEY (broadcast_id) REFERENCES live_broadcasts(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY playback_sessions
+    ADD CONSTRAINT playback_sessions_user_id_content_id_fkey FOREIGN KEY (user_id, content_id) REFERENCES user_watch_progress(user_id, content_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY players
     ADD CONSTRAINT players_team_id_fkey FOREIGN KEY (team_id) REFERENCES teams(id);
+
+ALTER TABLE ONLY user_watch_progress
+    ADD CONSTRAINT user_watch_progress_content_id_fkey FOREIGN KEY (content_id) REFERENCES content(id) ON DELETE CASCADE;

@@ -32,3 +32,38 @@ COMMENT ON COLUMN channel_log_default."offset" IS 'As in channel_log.';
 COMMENT ON COLUMN channel_log_default.data IS 'As in channel_log.';
 COMMENT ON COLUMN channel_log_default.redacts IS 'As in channel_log.';
 COMMENT ON COLUMN channel_log_default.at IS 'As in channel_log.';
+CREATE INDEX channel_log_default_by_time ON channel_log_default (at);
+
+-- Partitions come and go while people talk. ATTACH locks the parent less than CREATE … PARTITION OF does; a partition
+-- cannot be detached concurrently where there is a default one. So both ask for their locks briefly and give up,
+-- rather than stand in a queue that makes every writer behind them wait.
+CREATE FUNCTION make_channel_log_partition(first timestamptz, until timestamptz) RETURNS boolean
+    LANGUAGE plpgsql SET lock_timeout = '300ms' AS $$
+DECLARE
+    name text := 'channel_log_' || to_char(first AT TIME ZONE 'UTC', 'YYYYMMDDHH24');
+BEGIN
+    IF to_regclass(name) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE channel_log INCLUDING ALL)', name);
+    EXECUTE format('COMMENT ON TABLE %I IS %L', name, 'Events of channel_log from ' || first || ' until ' || until || '.');
+    EXECUTE format('ALTER TABLE channel_log ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name, first, until);
+    RETURN true;
+EXCEPTION WHEN check_violation OR invalid_object_definition THEN
+    -- Events of that time are in the default partition already, where they stay until they are old; or a part of
+    -- that time has a partition, made by a version of the program that cut it differently.
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION make_channel_log_partition(timestamptz, timestamptz) IS 'Makes the partition of channel_log for that time; answers whether it did. Gives up with an error when it cannot have its locks soon.';
+
+CREATE FUNCTION drop_channel_log_partition(name text) RETURNS void
+    LANGUAGE plpgsql SET lock_timeout = '300ms' AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(name) AND inhparent = 'channel_log'::regclass) THEN
+        RAISE EXCEPTION '% is no partition of channel_log', name USING ERRCODE = 'undefined_table';
+    END IF;
+    EXECUTE format('DROP TABLE %s', to_regclass(name));
+END
+$$;
+COMMENT ON FUNCTION drop_channel_log_partition(text) IS 'Drops that partition of channel_log with all its events. Gives up with an error when it cannot have its locks soon.';

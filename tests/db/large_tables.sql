@@ -40,6 +40,12 @@ INSERT INTO live_chat_messages (id, stream_id, sequence, user_id, user_name, use
 SELECT pg_temp.id(n), pg_temp.id(n % 200 * 100 + 100), n, 'user-' || n % 5000, 'User', 'user', 'hello', 'key-' || n, now()
   FROM generate_series(1, 50000) n;
 
+INSERT INTO user_watch_progress (user_id, content_id, version)
+SELECT 'user-' || n % 5000, pg_temp.id(n / 5000 * 100 + n % 97 + 1), 1 FROM generate_series(1, 50000) n;
+
+INSERT INTO playback_sessions (user_id, content_id, playback_session_id, seen, heard)
+SELECT user_id, content_id, 'session', '{}', '{}' FROM user_watch_progress;
+
 INSERT INTO content_audit_log (id, at, actor_type, actor_id, action, entity, entity_id, via)
 SELECT pg_temp.id(n), now() - n * interval '1 minute', 'user', 'admin-' || n % 50, 'content.update', 'content',
        pg_temp.id(n % 20000)::text, 'http'

@@ -19,6 +19,8 @@ LARGE = [
     "live_chat_messages",
     "live_stream_sessions",
     "live_viewer_samples",
+    "playback_sessions",
+    "user_watch_progress",
 ]
 
 

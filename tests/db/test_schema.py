@@ -42,9 +42,10 @@ async def test_every_relation_column_and_function_says_what_it_is(database_url):
 SILENT = """
 WITH relation AS (
     SELECT oid, relname FROM pg_class
-     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'c')
 )
-SELECT relname FROM relation WHERE obj_description(oid, 'pg_class') IS NULL
+SELECT relname FROM relation JOIN pg_type ON typrelid = relation.oid
+ WHERE coalesce(obj_description(relation.oid, 'pg_class'), obj_description(pg_type.oid, 'pg_type')) IS NULL
 UNION ALL
 SELECT relname || '.' || attname FROM relation JOIN pg_attribute ON attrelid = relation.oid
  WHERE attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL

@@ -26,7 +26,7 @@ _END = "--\n-- PostgreSQL database dump complete"
 _SETTING = re.compile(r"^SET default_.*;\n+", re.MULTILINE)
 _INDEXED = re.compile(r"\bON (?:ONLY )?(\w+)")
 
-# Within a table; what is not here stands at the end of the file, when all tables are there.
+_CONNECTING = ("TABLE ATTACH", "INDEX ATTACH", "FK CONSTRAINT")
 _PARTS = ["TABLE", "VIEW", "CONSTRAINT", "INDEX", "TRIGGER", "COMMENT"]
 
 
@@ -37,7 +37,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def relation(self) -> str | None:
-        """The table or view that it is a part of; None for a function and what connects tables."""
+        """What it is a part of, if that can be a table or a view."""
         match self.kind:
             case "TABLE" | "VIEW":
                 return self.name
@@ -71,15 +71,12 @@ def _entries(text: str) -> Iterator[Entry]:
 
 
 def render(entries: list[Entry]) -> str:
-    """The same statements: functions, each table with its parts, views, then what connects the tables."""
-    functions = [
-        entry for entry in entries if entry.relation is None and "FUNCTION" in (entry.kind, entry.name[:8])
-    ]
-    connections = [entry for entry in entries if entry.relation is None and entry not in functions]
-    kinds = ("TABLE", "VIEW")
-    relations = [entry.name for kind in kinds for entry in entries if entry.kind == kind]
+    """The same statements: types, functions, each table with its parts, views, what connects the tables."""
+    relations = [entry.name for kind in ("TABLE", "VIEW") for entry in entries if entry.kind == kind]
+    connections = [entry for entry in entries if entry.kind in _CONNECTING]
+    others = [entry for entry in entries if entry.relation not in relations and entry not in connections]
     groups = [
-        functions,
+        others,
         *([each for each in entries if each.relation == name] for name in relations),
         connections,
     ]
