@@ -122,7 +122,7 @@ async def test_a_query_by_another_verb_is_not_allowed(client: httpx.AsyncClient,
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/thing.steal", "/v1/", "/v1", "/v1/thing.list/", "/v1/a/b", "/nowhere", "/v1/%00", "//"]
+    "path", ["/v1/thing.steal", "/v1/", "/v1", "/v1/thing.list/", "/v1/a/b", "/nowhere", "/v1/%00"]
 )
 async def test_what_does_not_exist_is_not_found(client: httpx.AsyncClient, path: str):
     answer = await client.get(path)
