@@ -12,11 +12,9 @@ import msgspec
 
 from csn_rt.bus.redis import RedisBus
 from csn_rt.db import migrate
+from csn_rt.db.problems import DATABASE_PROBLEMS, describe_database_problem
 from csn_rt.features.context import new_id
 from csn_rt.settings import SETTINGS, Settings, SettingsRefused, check_serving, read_settings, show_value
-
-DATABASE_PROBLEMS = (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What a connection that cannot be had is told by."""
 
 _CONNECT_TIMEOUT_S = 5.0
 _LOOPBACK = "127.0.0.1"
@@ -45,12 +43,6 @@ async def check(environ: Mapping[str, str]) -> Report:
     findings = [environment, await _postgres(settings.database_url), await _redis(settings.redis_url)]
     text = "\n".join([*_list(settings), "", *(_line(each) for each in findings)])
     return Report(text, all(each.is_good for each in findings))
-
-
-def describe_database_problem(exc: Exception) -> str:
-    if isinstance(exc, TimeoutError):
-        return "PostgreSQL does not answer in time."
-    return f"PostgreSQL cannot be used: {exc}."
 
 
 def _list(settings: Settings) -> Iterator[str]:

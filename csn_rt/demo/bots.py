@@ -1,7 +1,7 @@
 """Simulated viewers: they watch the stream and chat, or watch a video, and leave again, like anybody.
 
-Rule 1: they are polite: one line in 6 to 30 seconds each, none of their last few again, and who is told to
-        slow down waits as long as he was told.
+Rule 1: they are polite: one line in 6 to 30 seconds each, nothing that was just said, and who is told to slow
+        down waits as long as he was told.
 Rule 2: they are spread over the nodes, and one whose node is gone comes back at another one, later and later
         while that fails.
 Rule 3: when the crowd is sent home, everyone says goodbye first; who cannot in time is cut off.
@@ -33,7 +33,8 @@ _STAY_S: Final = (90.0, 600.0)
 _AWAY_S: Final = (3.0, 20.0)
 _MOMENT_S: Final = (12.0, 35.0)
 _RETRY_S: Final = (0.5, 20.0)
-_REMEMBERED_LINES: Final = 6
+_OWN_LINES: Final = 6
+_HEARD_LINES: Final = 3
 _VIDEO_FANS: Final = 4
 """One in so many watches a video."""
 _REPORT_S: Final = 10.0
@@ -41,10 +42,11 @@ _REPORT_S: Final = 10.0
 
 
 class Match:
-    """What happens on the ice; all fans see the same."""
+    """What happens on the ice, and what was just said about it; all fans see and hear the same."""
 
     def __init__(self, rng: random.Random) -> None:
         self.moment = Moment.CALM
+        self.heard: deque[str] = deque(maxlen=_HEARD_LINES)
         self._rng = rng
 
     async def play(self) -> None:
@@ -137,7 +139,7 @@ class Fan:
         self._rng = rng
         self._node = number
         self._likes_videos = number % _VIDEO_FANS == _VIDEO_FANS - 1
-        self._said: deque[str] = deque(maxlen=_REMEMBERED_LINES)
+        self._said: deque[str] = deque(maxlen=_OWN_LINES)
 
     async def live(self) -> None:
         """Visit after visit, until everyone is sent home."""
@@ -200,8 +202,10 @@ class Fan:
 
     async def _speak(self, connection: ViewerConnection, stream_id: str) -> float:
         """Say a line that fits the moment; answers after how many seconds the next one may come."""
-        text = self._rng.choice([line for line in LINES[self._match.moment] if line not in self._said])
+        stale = {*self._said, *self._match.heard}
+        text = self._rng.choice([line for line in LINES[self._match.moment] if line not in stale])
         self._said.append(text)
+        self._match.heard.append(text)
         sent = await connection.rpc("chat.send", stream_id=stream_id, text=text, client_id=new_id())
         told_s: float = sent.get("drop", {}).get("retry_after_ms", 0) / 1000
         return max(told_s, self._rng.uniform(*_LINE_S))

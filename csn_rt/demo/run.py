@@ -87,12 +87,12 @@ async def _run(demo: Demo, say: Say) -> None:
     settings = msgspec.structs.replace(demo.settings, database_url="", redis_url="")
     async with own_servers(settings, demo.data_dir) as settings, AsyncExitStack() as stack:
         programme = await _seed(settings.database_url)
-        children = _children(demo, settings)
-        stack.push_async_callback(_stop_all, children)
-        nodes = children[: demo.nodes]
-        for child in children:
-            await child.start()
+        nodes, worker = _children(demo, settings)
+        stack.push_async_callback(_stop_all, [*nodes, worker])
+        for node in nodes:
+            await node.start()
         await asyncio.gather(*(_wait_ready(node, port) for node, port in zip(nodes, demo.ports, strict=True)))
+        await worker.start()
 
         sockets = [f"ws://{HOST}:{port}/connection/websocket" for port in demo.ports]
         if programme.stream_id and not programme.is_on:
@@ -106,11 +106,11 @@ async def _run(demo: Demo, say: Say) -> None:
         chatter = asyncio.create_task(crowd.run())
         stack.push_async_callback(_send_home, crowd, chatter)
         say(describe(_running(demo, programme, settings.secret)))
-        await _watch(children, nodes, say)
+        await _watch(nodes, worker, say)
 
 
-def _children(demo: Demo, settings: Settings) -> list[Child]:
-    """The nodes in the order of their ports, then the worker."""
+def _children(demo: Demo, settings: Settings) -> tuple[list[Child], Child]:
+    """The nodes in the order of their ports, and the worker."""
     environment = {
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
@@ -120,18 +120,16 @@ def _children(demo: Demo, settings: Settings) -> list[Child]:
         "CSN_LOG_LEVEL": settings.log_level,
         "CSN_LOG_FORMAT": settings.log_format,
     }
-    return [
-        *(
-            Child(
-                f"node {number}",
-                ["serve", "--host", HOST, "--port", str(port)],
-                environment=environment,
-                log=demo.data_dir / f"node-{port}.log",
-            )
-            for number, port in enumerate(demo.ports, 1)
-        ),
-        Child("the worker", ["worker"], environment=environment, log=demo.data_dir / "worker.log"),
+    nodes = [
+        Child(
+            f"node {number}",
+            ["serve", "--host", HOST, "--port", str(port)],
+            environment=environment,
+            log=demo.data_dir / f"node-{port}.log",
+        )
+        for number, port in enumerate(demo.ports, 1)
     ]
+    return nodes, Child("the worker", ["worker"], environment=environment, log=demo.data_dir / "worker.log")
 
 
 def _running(demo: Demo, programme: Programme, secret: str) -> Running:
@@ -204,9 +202,9 @@ async def _start_stream(socket_url: str, admin_token: str, stream_id: str) -> No
             raise DemoFailed(f"The stream cannot be started: {exc}.") from exc
 
 
-async def _watch(children: list[Child], nodes: list[Child], say: Say) -> None:
+async def _watch(nodes: list[Child], worker: Child, say: Say) -> None:
     """Tell of every child that ends; raises DemoFailed when no node is left."""
-    endings = {asyncio.create_task(child.wait()): child for child in children}
+    endings = {asyncio.create_task(child.wait()): child for child in (*nodes, worker)}
     try:
         while any(node.is_running for node in nodes):
             done, _ = await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
