@@ -21,7 +21,13 @@ Slug = Annotated[
     ),
 ]
 Tag = Annotated[
-    str, Meta(min_length=1, max_length=60, description="A word to find content by; case does not matter.")
+    str,
+    Meta(
+        min_length=1,
+        max_length=60,
+        pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)",
+        description="A word to find content by; case does not matter.",
+    ),
 ]
 Cursor = Annotated[
     str, Meta(max_length=100, description="The `next` of the page before. Its form is nobody's business.")

@@ -20,7 +20,9 @@ StreamId = Annotated[Id, Meta(description="The stream: the id of the content of 
 
 class SessionStart(Params, frozen=True, kw_only=True):
     stream_id: StreamId
-    device_id: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    device_id: (
+        Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")] | None
+    ) = None
     """What the player calls its device, if it likes."""
     state: PlayerState = "playing"
     """A player that waits for its first play says paused: it counts from its first play on."""
