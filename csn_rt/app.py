@@ -129,6 +129,10 @@ async def open_app(
         logger.info("node_stopping", node_id=node_id)
 
 
+class _Numbered(msgspec.Struct):
+    seq: int
+
+
 class _Interest:
     """Which viewer counts somebody here looks at; told to the feature, which is made after the topics."""
 
@@ -154,13 +158,14 @@ def _encode_for(channel: Channel) -> Encode:
 
 
 def _snapshots(progress: Progress, viewers: Viewers) -> dict[Area, Snapshot]:
-    async def of_viewers(identity: Identity, address: Address) -> bytes:
-        return await viewers.snapshot(address.subject, staff=identity.role.is_at_least(Role.MODERATOR))
+    async def of_viewers(identity: Identity, address: Address) -> tuple[int, bytes]:
+        data = await viewers.snapshot(address.subject, staff=identity.role.is_at_least(Role.MODERATOR))
+        return msgspec.json.decode(data, type=_Numbered).seq, data
 
-    async def of_user(identity: Identity, address: Address) -> bytes:
+    async def of_user(identity: Identity, address: Address) -> tuple[int, bytes]:
         watching = [] if identity.is_anonymous else await progress.watching(address.subject)
         # Restrictions and held messages are chat moderation's, which adds its own part here.
-        return msgspec.json.encode({"continue_watching": watching, "restrictions": [], "held": []})
+        return 0, msgspec.json.encode({"continue_watching": watching, "restrictions": [], "held": []})
 
     return {Area.STREAM_VIEWERS: of_viewers, Area.USER: of_user}
 

@@ -32,8 +32,8 @@ local function lose()
     redis.call('DEL', leases, index, people)
     s = {life = now_us, seen_at = now, settles_at = 0, ended_at = 0, told_at = 0, count = 0, told = -1, told_peak = -1,
          told_sessions = -1, peak = 0, seq = s.seq, staff_seq = s.staff_seq, viewer_ms = 0}
-    -- What is new has nobody yet; of what is old everybody has to be heard again first.
-    if age_ms > settle_ms then s.settles_at = now + settle_ms end
+    -- What is new has nobody yet; of what is old, or had somebody already, everybody has to be heard again first.
+    if age_ms > settle_ms or peak_floor > 0 then s.settles_at = now + settle_ms end
 end
 
 local function bump(seq)

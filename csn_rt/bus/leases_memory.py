@@ -103,7 +103,8 @@ class _Broadcast:
         self._told_at = self._ended_at = 0
         self._seen_at = now
         self._viewers = self._peak = self._viewer_ms = 0
-        self._settles_at = now + self._times.settle_ms if ask.age_ms > self._times.settle_ms else 0
+        is_old = ask.age_ms > self._times.settle_ms or ask.peak_floor > 0
+        self._settles_at = now + self._times.settle_ms if is_old else 0
 
     def _take(self, ask: Ask, now: int) -> None:
         for hold in ask.holds:

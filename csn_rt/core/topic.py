@@ -8,6 +8,7 @@ Rule 3: a subscriber that cannot be written to is skipped and falls behind; it c
 Rule 4: between `join` and `admit` nothing is written to a subscriber, and nothing is missed: the position
         waits.
 Rule 5: the flushed position only grows, until `restart`.
+Rule 6: a subscriber whose snapshot is newer than what was flushed stands ahead, and is not told it again.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,9 +55,10 @@ class Topic(Generic[MemoryT]):
         self._at_head: set[Peer] = set()
         self._behind: dict[Peer, int] = {}
         self._joining: dict[Peer, int] = {}
+        self._ahead: dict[Peer, int] = {}
 
     def __len__(self) -> int:
-        return len(self._at_head) + len(self._behind) + len(self._joining)
+        return len(self._at_head) + len(self._behind) + len(self._joining) + len(self._ahead)
 
     @property
     def backlog(self) -> int:
@@ -69,6 +71,11 @@ class Topic(Generic[MemoryT]):
         self._joining[peer] = self.flushed
         return self.flushed
 
+    def skip(self, peer: Peer, offset: int) -> None:
+        """Somebody who is joining knows everything up to this offset by other means."""
+        if offset > self._joining.get(peer, offset):
+            self._joining[peer] = offset
+
     def admit(self, peer: Peer) -> bool:
         """Begin to write to a subscriber that has joined; False if it is lost: its position is not held any
         more."""
@@ -78,6 +85,9 @@ class Topic(Generic[MemoryT]):
         if position == self.flushed:
             self._at_head.add(peer)
             return True
+        if position > self.flushed:
+            self._ahead[peer] = position
+            return True
         self._behind[peer] = position
         return self.catch_up(peer)
 
@@ -85,6 +95,7 @@ class Topic(Generic[MemoryT]):
         self._at_head.discard(peer)
         self._behind.pop(peer, None)
         self._joining.pop(peer, None)
+        self._ahead.pop(peer, None)
 
     def catch_up(self, peer: Peer) -> bool:
         """Write to a subscriber that fell behind for as long as it takes it; False if it is lost."""
@@ -119,16 +130,21 @@ class Topic(Generic[MemoryT]):
             self._at_head.remove(peer)
             self._behind[peer] = self.flushed
         self.flushed = self.memory.top
-        return len(self._at_head)
+        sockets = len(self._at_head)
+        for peer in [peer for peer, position in self._ahead.items() if position <= self.flushed]:
+            self._behind[peer] = self._ahead.pop(peer)
+            self.catch_up(peer)
+        return sockets
 
     def restart(self) -> list[Peer]:
         """The memory began anew: answers those who were written to, to be told to subscribe again. Those who
         are still joining learn it from `admit`.
         """
-        lost = [*self._at_head, *self._behind]
+        lost = [*self._at_head, *self._behind, *self._ahead]
         self._at_head.clear()
         self._behind.clear()
         self._joining.clear()
+        self._ahead.clear()
         self.flushed = self.memory.top
         return lost
 

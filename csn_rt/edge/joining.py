@@ -29,8 +29,9 @@ MAX_RECOVERED_EVENTS: Final = 300
 MAX_RECOVERED_BYTES: Final = 524_288
 """A reply must stay well under the 1 MiB that some SDKs accept, or they reconnect for ever."""
 
-Snapshot = Callable[[Identity, Address], Awaitable[bytes]]
-"""The state of a channel at this moment, as one JSON object."""
+Snapshot = Callable[[Identity, Address], Awaitable[tuple[int, bytes]]]
+"""Up to which offset it knows all (0: unknown), and the state of a channel at this moment as one JSON
+object."""
 Place = tuple[AnyLine, Subscription]
 """Where the peer stands now, and what the subscribe reply says."""
 
@@ -69,12 +70,13 @@ class Doorkeeper:
             return line, await self._join_log(peer, line, line.topic.memory, since)
         line.topic.join(peer)
         try:
-            snapshot = await self._snapshots[address.area](identity, address)
+            offset, snapshot = await self._snapshots[address.area](identity, address)
         except BaseException as exc:
             self.leave(peer, line)
             if isinstance(exc, NotFound):
                 raise SubscribeRefused(ErrorCode.UNKNOWN_CHANNEL) from exc
             raise
+        line.topic.skip(peer, offset)
         return line, Subscription(data=snapshot)
 
     def leave(self, peer: Peer, line: AnyLine) -> None:

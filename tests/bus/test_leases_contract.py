@@ -210,7 +210,16 @@ async def test_the_peak_stays_when_viewers_go(site):
 
 
 async def test_the_peak_is_never_below_what_an_asker_knows(site):
+    await site.ask()
+
     assert 7 == (await site.ask(peak_floor=7)).peak
+
+
+async def test_a_young_broadcast_that_had_a_peak_is_heard_again_after_a_loss(site):
+    await site.ask(site.node, holds=[hold("u:ann", ANN_PHONE)])
+    await site.lose_all()
+
+    assert (await site.ask(site.other, peak_floor=1)).settles_in_ms > 0
 
 
 async def test_after_a_loss_nothing_is_told_until_all_nodes_were_heard(site):

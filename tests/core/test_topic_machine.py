@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from csn_rt.core.ring import Ring
+from csn_rt.core.ring import Latest, Ring
 from csn_rt.core.topic import Topic
 from csn_rt.wire.frames import Frame
 from csn_rt.wire.names import CATALOG
@@ -144,3 +144,33 @@ def test_rule_2_everyone_at_the_head_gets_the_same_frame():
     assert topic.flush() == 2
     assert peers[0].frames[0] is peers[1].frames[0]
     assert peers[0].frames[0].payload == b"1\n2"
+
+
+def latest_topic(peer: FakePeer, knows: int) -> Topic[Latest]:
+    """A subscriber whose snapshot knew everything up to this offset."""
+    topic = Topic(CATALOG, Latest(), lambda data, _offset: data, shows_offset=False)
+    topic.join(peer)
+    topic.skip(peer, knows)
+    topic.admit(peer)
+    return topic
+
+
+def test_rule_6_what_a_snapshot_knew_is_not_told_again():
+    peer = FakePeer()
+    topic = latest_topic(peer, knows=7)
+    topic.memory.offer(7, b"7")
+    topic.flush()
+
+    assert peer.frames == []
+
+
+def test_rule_6_what_is_newer_than_the_snapshot_is_told():
+    peer = FakePeer()
+    topic = latest_topic(peer, knows=7)
+    topic.memory.offer(6, b"6")
+    topic.flush()
+    topic.memory.offer(9, b"9")
+    topic.flush()
+
+    assert [frame.payload for frame in peer.frames] == [b"9"]
+    assert len(topic) == 1

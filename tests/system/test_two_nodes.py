@@ -107,11 +107,11 @@ async def test_an_emptied_redis_costs_neither_chat_nor_the_count(first, second, 
         await until(lambda: chat.texts == ["still here"])
         await asyncio.sleep(5)
         page = await ann.call("viewers.get", stream_ids=[stream_id])
-        seen = {data["viewers"] for data in room.pushed[1:]}
+        seen = [data["viewers"] for data in room.pushed]
 
     assert page["items"][0]["viewers"] == 2
     assert not page["items"][0]["stale"]
-    assert 0 not in seen
+    assert set(seen) <= {1, 2}
 
 
 async def test_a_terminated_node_says_goodbye_and_ends_well(first, second, stream_id):
