@@ -127,9 +127,11 @@ def worker(*, until_eof: UntilEof = False) -> None:
     """Do the background work; any number may run."""
     settings = _settings(_given())
     check_servers(settings)
+    from csn_rt.worker import CannotWork
     from csn_rt.worker import run as work
 
-    _run(lambda stopping: work(settings, stopping), until_eof=until_eof)
+    with _told(CannotWork):
+        _run(lambda stopping: work(settings, stopping), until_eof=until_eof)
 
 
 @cli.command()

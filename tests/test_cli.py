@@ -2,13 +2,18 @@
 
 import logging
 import os
+import signal
+import socket
+import subprocess
 import sys
+import time
 
 import jwt
 import pytest
 import structlog
 
 from csn_rt.cli import main
+from tests.support.cluster import free_port
 from tests.support.servers import administer, new_database_name, with_database
 
 SECRET = "a-secret-of-at-least-32-bytes-in-length"
@@ -99,7 +104,7 @@ def test_an_unknown_setting_stops_every_command(csn_rt, command):
     assert (1, "CSN_DRAN_S is no setting; did you mean CSN_DRAIN_S?\n") == (ended.status, ended.err), "rule 1"
 
 
-@pytest.mark.parametrize("command", [["serve"], ["migrate"], ["migrate", "--status"]])
+@pytest.mark.parametrize("command", [["serve"], ["worker"], ["migrate"], ["migrate", "--status"]])
 def test_a_database_that_is_away_is_told_in_a_sentence(csn_rt, command):
     ended = csn_rt(*command, CSN_AUTH="dev", CSN_SECRET=SECRET, **AWAY)
     assert 1 == ended.status, "rule 1"
@@ -148,6 +153,110 @@ def test_check_lists_every_setting_and_shows_no_secret(csn_rt):
     ended = csn_rt("check", CSN_SECRET=f"hunter2{SECRET}", **AWAY)
     assert all(name in ended.out for name in ("CSN_DRAIN_S", "DATABASE_URL", "UPLOADTHING_TOKEN"))
     assert "hunter2" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("command", ["demo", "serve --embedded"])
+def test_without_the_extra_it_is_told_what_to_install(command):
+    program = "import sys; sys.modules['psutil'] = None; from csn_rt.cli import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *command.split()],
+        env={"PATH": os.environ["PATH"], "CSN_AUTH": "dev"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert 1 == ended.returncode, "rule 1"
+    assert ["The embedded servers are not installed (psutil is missing): pip install 'csn_rt[embedded]'"] == (
+        ended.stderr.splitlines()
+    ), "rule 1"
+
+
+class Background:
+    """A command that goes on until it is told to stop, as a process."""
+
+    def __init__(self, log, environment, *arguments):
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "csn_rt", *arguments],
+                env={"PATH": os.environ["PATH"], **environment},
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+            )
+
+    def wait_for(self, event):
+        """Until it has logged that."""
+        deadline = time.monotonic() + 30
+        while event not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
+
+
+COMMANDS = {"serve": (["serve"], "Application startup complete"), "worker": (["worker"], "worker_started")}
+
+
+@pytest.fixture
+def start(database_url, redis_url, tmp_path):
+    running = []
+    environment = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "CSN_AUTH": "dev",
+        "CSN_SECRET": SECRET,
+        "CSN_DRAIN_S": "0",
+        "PORT": str(free_port()),
+    }
+
+    def start(command, *options):
+        arguments, event = COMMANDS[command]
+        running.append(Background(tmp_path / f"{len(running)}.log", environment, *arguments, *options))
+        running[-1].wait_for(event)
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.process.kill()
+        each.process.stdin.close()
+        each.process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_signal_ends_a_command_cleanly(start, command, number):
+    running = start(command)
+    running.process.send_signal(number)
+    assert 0 == running.process.wait(20), "rule 2"
+    assert "Traceback" not in running.log.read_text(), "rule 1"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_with_until_eof_the_end_of_standard_input_ends_a_command(start, command):
+    running = start(command, "--until-eof")
+    running.process.stdin.close()
+    assert 0 == running.process.wait(20), "rule 2"
+
+
+def test_without_it_a_command_does_not_care_about_standard_input(start):
+    running = start("worker")
+    running.process.stdin.close()
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.process.wait(0.5)
+
+
+def test_a_port_in_use_is_told_in_a_sentence(csn_rt, database_url, redis_url):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        ended = csn_rt("serve", "--port", port, CSN_AUTH="dev", CSN_SECRET=SECRET, **environment)
+    assert (1, f"127.0.0.1 port {port} cannot be listened on: Address already in use.\n") == (
+        ended.status,
+        ended.err,
+    ), "rule 1"
 
 
 def findings(ended):

@@ -23,7 +23,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 def describe(running: Running) -> str:
     node, stream = running.nodes[0], running.programme.stream_id or "none"
-    message = f'{{"stream_id": "{stream}", "text": "hello from curl", "client_id": "1"}}'
+    message = f"""{{"stream_id": "{stream}", "text": "hello from curl", "client_id": "'$RANDOM'"}}"""
     headers = "-H \"Authorization: Bearer $FAN\" -H 'Content-Type: application/json'"
     lines = [
         "",
@@ -41,7 +41,7 @@ def describe(running: Running) -> str:
         "",
         "and try there, in the checkout:",
         "",
-        f"curl {node}/v1/chat.send {headers} -d '{message}'",
+        f"curl -s {node}/v1/chat.send {headers} -d '{message}'",
         f'node docs/examples/player.mjs {node} "$FAN"                # after: npm install centrifuge ws',
         f'.venv/bin/python docs/examples/player.py {node} "$FAN"     # after: pip install centrifuge-python',
         "",
