@@ -39,7 +39,12 @@ class Chat:
         await self._posting.wait_drained()
 
     async def send(self, caller: Caller, params: ChatSend) -> ChatSent:
-        """Say something in a stream's chat; a retry with the same client_id gets the same message back."""
+        """Say something in a stream's chat; a retry with the same client_id gets the same message back.
+
+        What chat's rules refuse is no error: the answer says why as its `drop`.
+
+        Raises NotFound: there is no such stream.
+        """
         try:
             text = clean_text(params.text)
         except TextInvalid as exc:
@@ -60,7 +65,10 @@ class Chat:
         return answer
 
     async def history(self, caller: Caller, params: ChatHistory) -> ChatPage:  # noqa: ARG002  everyone sees the same
-        """Read what was said in a stream's chat, newest first, also after the stream has ended."""
+        """Read what was said in a stream's chat, newest first, also after the stream has ended.
+
+        Raises NotFound: there is no such stream.
+        """
         async with self._ctx.db.connection() as connection:
             messages = await store.read_page(connection, params.stream_id, params.before, params.limit + 1)
         if messages is None:
@@ -69,7 +77,11 @@ class Chat:
         return ChatPage(items=items, next=items[-1].sequence if len(messages) > len(items) else None)
 
     async def retract(self, caller: Caller, params: ChatRetract) -> ChatRetracted:
-        """Take back one's own message; to do it again gives the same answer."""
+        """Take back one's own message; to do it again gives the same answer.
+
+        Raises NotFound: there is no such message, or it is no longer shown.
+        Raises Forbidden: it is somebody else's.
+        """
         async with self._ctx.unit() as unit:
             found = await store.find(unit.connection, params.message_id)
             if found is None or not (found.is_shown or found.user_id == caller.user_id):

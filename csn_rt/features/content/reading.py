@@ -17,7 +17,10 @@ class Content:
         self._ctx = ctx
 
     async def get(self, caller: Caller, params: ContentGet) -> ContentDetail:  # noqa: ARG002  the same for everyone
-        """One published video, clip or live stream by id or slug, with game, teams and where it plays."""
+        """One published video, clip or live stream by id or slug, with game, teams and where it plays.
+
+        Raises NotFound: there is none that is published.
+        """
         async with self._ctx.db.connection() as connection:
             match params:
                 case ContentGet(content_id=str(content_id), slug=None):

@@ -44,7 +44,11 @@ class Progress:
         await self._merging.wait_drained()
 
     async def report(self, caller: Caller, params: ProgressReport) -> ProgressReported:
-        """Say where a player is; answers what became of it and the row as it is now."""
+        """Say where a player is; answers what became of it and the row as it is now.
+
+        Raises NotFound: there is no such content.
+        Raises TooMany: too many reports of this content are waiting: send only the newest.
+        """
         heard = Heard(caller.user_id, params, self._clock())
         if self._waiting[heard.key] >= MAX_WAITING:
             raise TooMany("too many reports of this content at once; send only the newest")
@@ -76,19 +80,31 @@ class Progress:
             return await store.read_history(connection, caller.user_id, params.after, params.limit)
 
     async def remove(self, caller: Caller, params: ProgressTitle) -> WatchProgress:
-        """Take something off "Continue watching" until it is played again; nothing else changes."""
+        """Take something off "Continue watching" until it is played again; nothing else changes.
+
+        Raises NotFound: there is no such content, or nothing of it was watched.
+        """
         return await self._change(caller, params, store.remove, is_removal=True)
 
     async def undo_remove(self, caller: Caller, params: ProgressTitle) -> WatchProgress:
-        """Put back what was taken off "Continue watching"."""
+        """Put back what was taken off "Continue watching".
+
+        Raises NotFound: there is no such content, or nothing of it was watched.
+        """
         return await self._change(caller, params, store.undo_remove)
 
     async def mark_watched(self, caller: Caller, params: ProgressTitle) -> WatchProgress:
-        """Say that one has watched something; the position stays where it is."""
+        """Say that one has watched something; the position stays where it is.
+
+        Raises NotFound: there is no such content.
+        """
         return await self._change(caller, params, store.mark_watched, makes_row=True)
 
     async def mark_unwatched(self, caller: Caller, params: ProgressTitle) -> WatchProgress:
-        """Say that one has not watched something: as before the mark, or from the start if it was played."""
+        """Say that one has not watched something: as before the mark, or from the start if it was played.
+
+        Raises NotFound: there is no such content, or nothing of it was watched.
+        """
         return await self._change(caller, params, store.mark_unwatched)
 
     async def _change(

@@ -67,7 +67,11 @@ class Sessions:
         await self._beats.wait_drained()
 
     async def start(self, caller: Caller, params: SessionStart) -> SessionStarted:
-        """Begin to watch a live stream, and be counted."""
+        """Begin to watch a live stream, and be counted.
+
+        Raises NotFound: there is no such stream.
+        Raises Conflict not_live: it is not live.
+        """
         session_id, person = new_id(), caller.identity.person
         broadcast_id = await self._starts.put(
             NewSession(
@@ -85,7 +89,10 @@ class Sessions:
         return SessionStarted(session_id=session_id, heartbeat_ms=HEARTBEAT_MS, viewers=viewers)
 
     async def heartbeat(self, caller: Caller, params: SessionHeartbeat) -> SessionHeard:
-        """Say that the player is still there, and whether it plays."""
+        """Say that the player is still there, and whether it plays.
+
+        Raises NotFound: there is no such session of the caller's, or it has ended: begin a new one.
+        """
         person, is_playing = caller.identity.person, params.state == "playing"
         session = self._viewers.find(params.session_id)
         if session is not None:
@@ -103,7 +110,10 @@ class Sessions:
         return SessionHeard(session_id=params.session_id, state=params.state)
 
     async def end(self, caller: Caller, params: SessionEnd) -> SessionEnded:
-        """Say goodbye. Ending twice is ending once."""
+        """Say goodbye. Ending twice is ending once.
+
+        Raises NotFound: there is no such session of the caller's.
+        """
         person = caller.identity.person
         session = self._viewers.find(params.session_id)
         if session is not None and session.person == person:

@@ -43,7 +43,11 @@ class Streams:
         self._viewers = viewers
 
     async def start(self, caller: Caller, params: StreamStart) -> BroadcastStarted:
-        """Put a stream on air: a new broadcast with no viewers yet."""
+        """Put a stream on air: a new broadcast with no viewers yet.
+
+        Raises NotFound: there is no such stream.
+        Raises Conflict already_live: it is on air, with `broadcast_id` and `started_at`.
+        """
         before_seq = (await self._viewers.look_up(params.stream_id)).seq
         broadcast_id = new_id()
         async with self._ctx.unit() as unit:
@@ -76,7 +80,11 @@ class Streams:
         )
 
     async def end(self, caller: Caller, params: StreamEnd) -> BroadcastEnded:
-        """Take a stream off the air, and answer the record of its broadcast."""
+        """Take a stream off the air, and answer the record of its broadcast.
+
+        Raises NotFound: there is no such stream.
+        Raises Conflict not_live: it is not on air.
+        """
         tally = await self._viewers.look_up(params.stream_id)
         broadcast_id = tally.stream.on_air
         if broadcast_id is None:

@@ -95,7 +95,10 @@ class Viewers:
         return ViewerCounts(items=items)
 
     async def series(self, caller: Caller, params: ViewersSeries) -> Series:  # noqa: ARG002  all see the same
-        """How many watched a stream over time, from samples every 10 s."""
+        """How many watched a stream over time, from samples every 10 s.
+
+        Raises NotFound: there is no such stream.
+        """
         await self._board.get(params.stream_id)
         async with self._ctx.db.connection() as connection:
             last = await _READ_SERIES_RANGE.row(connection, params.stream_id)
