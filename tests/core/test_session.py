@@ -282,6 +282,13 @@ def test_rule_3_too_many_held_bytes_end_the_connection():
     assert ends_with(effects, CloseCode.TOO_MANY_REQUESTS)
 
 
+def test_rule_3_a_frame_weighs_once_however_many_commands_it_holds():
+    session = opened()
+    big = {"id": 2, "rpc": {"data": "x" * (MAX_BYTES // 2)}}
+
+    assert session.receive(frame(connect(), big, rpc(3), rpc(4)), 0.0) == [Authenticate(1, "ann's token")]
+
+
 def test_rule_3_a_pong_is_heard_while_commands_wait():
     session = connected()
     session.receive(frame(subscribe(2), unsubscribe(3)), 0.0)
