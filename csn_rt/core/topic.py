@@ -8,7 +8,9 @@ Rule 3: a subscriber that cannot be written to is skipped and falls behind; it c
 Rule 4: between `join` and `admit` nothing is written to a subscriber, and nothing is missed: the position
         waits.
 Rule 5: the flushed position only grows, until `restart`.
-Rule 6: a subscriber whose snapshot is newer than what was flushed stands ahead, and is not told it again.
+Rule 6: a flush may stop after some sockets and go on later, so that a big room does not hold up everything
+        else. Those who were written to wait for the others; then all of them are at the head again.
+Rule 7: a subscriber whose snapshot is newer than what was flushed stands ahead, and is not told it again.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,13 +58,22 @@ class Topic(Generic[MemoryT]):
         self._behind: dict[Peer, int] = {}
         self._joining: dict[Peer, int] = {}
         self._ahead: dict[Peer, int] = {}
+        self._written: set[Peer] = set()
+        self._flushing: Frame | None = None
+        self._flushing_up_to = 0
+        self._flushing_events = 0
 
     def __len__(self) -> int:
-        return len(self._at_head) + len(self._behind) + len(self._joining) + len(self._ahead)
+        return sum(map(len, (self._at_head, self._written, self._behind, self._joining, self._ahead)))
+
+    @property
+    def is_flushing(self) -> bool:
+        """A flush has begun that has not reached everyone."""
+        return self._flushing is not None
 
     @property
     def backlog(self) -> int:
-        """How many events the next flush will carry."""
+        """How many events somebody at the head has not been written yet."""
         memory: Ring | Latest = self.memory
         return memory.count_after(self.flushed)
 
@@ -93,6 +104,7 @@ class Topic(Generic[MemoryT]):
 
     def leave(self, peer: Peer) -> None:
         self._at_head.discard(peer)
+        self._written.discard(peer)
         self._behind.pop(peer, None)
         self._joining.pop(peer, None)
         self._ahead.pop(peer, None)
@@ -112,36 +124,55 @@ class Topic(Generic[MemoryT]):
             self._behind[peer] = piece[-1][0]
         return True
 
-    def flush(self) -> int:
-        """Write what is new to everyone at the head; answers to how many. This is the hot loop."""
+    def flush(self, sockets: int | None = None) -> int:
+        """Write what is new to those at the head, to so many of them at most; answers the events delivered.
+
+        This is the hot loop.
+        """
+        frame = self._flushing or self._begin_flush()
+        if frame is None:
+            return 0
+        at_head, written = self._at_head, self._written
+        before = len(written)
+        for _ in range(len(at_head) if sockets is None else min(sockets, len(at_head))):
+            peer = at_head.pop()
+            if peer.is_writable:
+                peer.write(frame)
+                written.add(peer)
+            else:
+                self._behind[peer] = self.flushed
+        delivered = (len(written) - before) * self._flushing_events
+        if not at_head:
+            self._end_flush()
+        return delivered
+
+    def _begin_flush(self) -> Frame | None:
         events = self.memory.after(self.flushed)
         if events is None:
             raise RuntimeError("a flush came after its events were forgotten")
         if not events:
-            return 0
-        frame = self._frame(events)
-        slow = []
-        for peer in self._at_head:
-            if peer.is_writable:
-                peer.write(frame)
-            else:
-                slow.append(peer)
-        for peer in slow:
-            self._at_head.remove(peer)
-            self._behind[peer] = self.flushed
-        self.flushed = self.memory.top
-        sockets = len(self._at_head)
+            return None
+        self._flushing = self._frame(events)
+        self._flushing_up_to = self.memory.top
+        self._flushing_events = len(events)
+        return self._flushing
+
+    def _end_flush(self) -> None:
+        self._flushing = None
+        self.flushed = self._flushing_up_to
+        self._at_head, self._written = self._written, self._at_head
         for peer in [peer for peer, position in self._ahead.items() if position <= self.flushed]:
             self._behind[peer] = self._ahead.pop(peer)
             self.catch_up(peer)
-        return sockets
 
     def restart(self) -> list[Peer]:
         """The memory began anew: answers those who were written to, to be told to subscribe again. Those who
         are still joining learn it from `admit`.
         """
-        lost = [*self._at_head, *self._behind, *self._ahead]
+        lost = [*self._at_head, *self._written, *self._behind, *self._ahead]
+        self._flushing = None
         self._at_head.clear()
+        self._written.clear()
         self._behind.clear()
         self._joining.clear()
         self._ahead.clear()
