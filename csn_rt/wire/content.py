@@ -45,6 +45,7 @@ class ContentList(Params, frozen=True, kw_only=True):
     """Filters narrow the list together."""
 
     kind: ContentKind | None = None
+    """`vod`: whole recordings, `live`: streams, `clip`: short pieces."""
     game_id: Id | None = None
     team_id: Id | None = None
     tag: Tag | None = None

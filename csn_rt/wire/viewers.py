@@ -39,6 +39,7 @@ class SessionStarted(Result, frozen=True, kw_only=True):
 class SessionHeartbeat(Params, frozen=True, kw_only=True):
     session_id: SessionId
     state: PlayerState
+    """What the player does now; only who plays is counted, and for a while who has paused."""
 
 
 class SessionHeard(Result, frozen=True, kw_only=True):
@@ -83,7 +84,9 @@ class ViewersSeries(Params, frozen=True, kw_only=True):
 
     stream_id: StreamId
     from_: datetime | None = field(default=None, name="from")
+    """Beginning of the time asked for."""
     to: datetime | None = None
+    """End of the time asked for."""
     step_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] | None = None
     """Length of one step. Without it, as many as make 500 steps at most."""
 
