@@ -15,7 +15,7 @@ MODULES = {str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8") for 
 TREES = {name: ast.parse(text) for name, text in MODULES.items()}
 
 MOST_LINES = 400
-CHANNEL = re.compile(r"\b(stream|user):(?!\s)")
+CHANNEL = re.compile(r"(?<!/)\b(stream|user):(?!\s)")
 
 
 def each_module(test):
