@@ -1,8 +1,8 @@
 """The watch sessions that this node hears, and what of them the other nodes have yet to know.
 
 Rule 1: a session counts until its lease ends (rules.py); one that is silent for a lease is forgotten here.
-Rule 2: `take` gives what changed since the last `take`, or everything that is held. What could not be told is
-        given back and comes again with the next.
+Rule 2: `take` gives what changed since the last `take`, or everything that is held. After a `take` that could
+        not be told, `give_back`, and take everything.
 Rule 3: an end is told even if the session was never heard here, and telling it twice is harmless.
 """
 
@@ -95,9 +95,7 @@ class Presence:
         return Taken(self._holds(ids, now), list(self._ended.pop(broadcast_id, {}).values()))
 
     def give_back(self, broadcast_id: str, taken: Taken) -> None:
-        for hold in taken.holds:
-            if hold.session_id in self._sessions:
-                self._changed.setdefault(broadcast_id, set()).add(hold.session_id)
+        """It was not told: the ends come again with the next `take`, the holds with the next full one."""
         for end in taken.ends:
             self._ended.setdefault(broadcast_id, {})[end.session_id] = end
 

@@ -145,7 +145,8 @@ class Stage:
         row = {"state": "published", "hide_viewer_count": False, **columns}
         async with self.db.connection() as connection:
             await connection.execute(
-                """INSERT INTO content (id, kind, title, slug, state, live_state, hide_viewer_count, published_at)
+                """INSERT INTO content
+                          (id, kind, title, slug, state, live_state, hide_viewer_count, published_at)
                    VALUES ($1, 'live', 'A game', $2, $3, 'scheduled', $4, $5::timestamptz)""",
                 stream_id,
                 f"game-{stream_id}",

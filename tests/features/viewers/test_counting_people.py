@@ -248,3 +248,17 @@ async def test_a_session_that_the_sweep_ended_stops_counting_at_its_next_heartbe
         await node.beat(ANN, session.session_id)
 
     assert 0 == await viewers(node, stream_id)
+
+
+async def test_a_node_that_meets_a_new_life_registers_all_it_holds_at_once(
+    stage, node, stream_id, lease_store
+):
+    await stage.execute("UPDATE live_broadcasts SET started_at = started_at - interval '1 hour'")
+    for n in range(3):
+        await node.start(caller(f"fan {n}"), stream_id)
+    await node.look()
+    lease_store.lose_all()
+    await node.look()
+    await asyncio.sleep(0.05)
+
+    assert 3 == len(next(iter(lease_store._broadcasts.values()))._leases)

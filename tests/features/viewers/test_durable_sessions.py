@@ -50,7 +50,7 @@ async def test_a_started_session_is_a_row_when_it_is_answered(stage, node, strea
 
 
 async def test_many_sessions_are_started_in_few_transactions(stage, node, stream_id):
-    before = (await stage.row("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"))
+    before = await stage.row("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
     await asyncio.gather(*(node.start(caller(f"fan {n}"), stream_id) for n in range(200)))
 
     assert 200 == len(await stage.rows("SELECT 1 FROM live_stream_sessions"))

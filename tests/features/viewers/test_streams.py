@@ -112,9 +112,7 @@ async def test_after_the_end_everyone_is_told_ended_with_no_number_and_nothing_a
     for n in range(3):
         await other.start(caller(f"fan {n}"), stream_id)
     # Somebody comes at the very moment of the end.
-    await asyncio.gather(
-        node.go_off_air(stream_id), other.start(ANN, stream_id), return_exceptions=True
-    )
+    await asyncio.gather(node.go_off_air(stream_id), other.start(ANN, stream_id), return_exceptions=True)
     await asyncio.sleep(1.5)
 
     for each in (node, other):
@@ -151,9 +149,7 @@ async def test_a_new_start_begins_at_zero_with_a_larger_number(node, other, stre
     assert 1 == (await other.start(ANN, stream_id)).viewers
 
 
-async def test_the_number_grows_over_broadcasts_also_when_the_clock_was_set_back(
-    real_stage, node, stream_id
-):
+async def test_the_number_grows_over_broadcasts_also_when_the_clock_was_set_back(real_stage, node, stream_id):
     await node.go_on_air(stream_id)
     await node.go_off_air(stream_id)
     hour = 3_600_000
@@ -166,7 +162,7 @@ async def test_the_number_grows_over_broadcasts_also_when_the_clock_was_set_back
 
 async def test_the_record_has_peak_average_unique_viewers_and_watch_minutes(real_stage, node, stream_id):
     broadcast_id = await node.go_on_air(stream_id)
-    # It ran for 100 s: 40 s with two viewers, then one. Ann came back once; Ben stayed paused and never played.
+    # It ran for 100 s, 40 s of it with two viewers, then one. Ann came twice; Ben never played.
     await real_stage.execute("UPDATE live_broadcasts SET started_at = started_at - interval '100 s'")
     for after_s, viewers, viewer_ms in ((10, 2, 20_000), (40, 1, 80_000), (90, 1, 130_000)):
         await real_stage.execute(
@@ -303,7 +299,7 @@ async def test_a_stream_that_is_not_published_exists_for_moderators_only(real_st
     assert "scheduled" == (await node.snapshot(stream_id, staff=True))["state"]
 
 
-async def test_an_end_without_redis_is_told_when_the_nodes_read_the_streams(
+async def test_an_end_that_the_bus_lost_is_told_when_the_nodes_read_the_streams(
     real_stage, node, other, stream_id
 ):
     for each in (node, other):
