@@ -22,6 +22,7 @@ from csn_rt.wire.published import Published
 _APPEND = query("append_events")
 _ENSURE = query("ensure_channels")
 _LOCK = query("lock_channels")
+_LOCK_BORN = query("lock_born_channels")
 _HEADS = query("read_heads")
 _READ_AFTER = query("read_events_after")
 _READ_BEFORE = query("read_events_before")
@@ -68,6 +69,14 @@ async def ensure(connection: Connection, channel: Channel) -> Head:
     rows = await _ENSURE.rows(connection, [channel])
     heads = _heads(rows) or await heads_of(connection, [channel])
     return heads[channel]
+
+
+async def lock_born(
+    connection: Connection, channels: Iterable[Channel]
+) -> tuple[datetime | None, dict[Channel, Head]]:
+    """Lock those of the channels that exist, in one round trip; otherwise like `lock`."""
+    rows = await _LOCK_BORN.rows(connection, sorted(set(channels)))
+    return rows[-1]["now"] if rows else None, _heads(rows)
 
 
 async def lock(connection: Connection, channels: Iterable[Channel]) -> tuple[datetime, dict[Channel, Head]]:

@@ -36,6 +36,17 @@ INSERT INTO channels AS c (channel)
 SELECT name FROM unnest($1::text[]) AS name ORDER BY name
     ON CONFLICT (channel) DO UPDATE SET head = c.head WHERE false;
 
+-- name: lock_born_channels(channels) -> rows
+-- A row that had to be waited for is read again, as it is now. The time is taken after the last lock: the outer
+-- query sees a row only when all are locked, because they are sorted in between.
+SELECT channel, epoch, head, clock_timestamp() AS now
+  FROM (SELECT * FROM (SELECT channel, epoch, head
+                         FROM channels
+                        WHERE channel = ANY ($1::text[])
+                        ORDER BY channel
+                          FOR UPDATE) AS locked
+         ORDER BY channel DESC) AS sorted;
+
 -- name: read_heads(channels) -> rows
 -- clock_timestamp(), not now(): under a lock, the time must be later than that of whoever held it before.
 SELECT channel, epoch, head, clock_timestamp() AS now FROM channels WHERE channel = ANY ($1::text[]);

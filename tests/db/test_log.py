@@ -175,9 +175,35 @@ async def test_a_lock_makes_the_next_writer_wait_and_answers_a_time_after_the_on
     assert 1 == heads[CHAT].offset
 
 
-async def lock_and_append(db):
+@pytest.mark.parametrize("lock", [log.lock, log.lock_born])
+async def test_who_waited_for_a_lock_sees_the_head_that_the_one_before_left(db, lock):
+    await append(db, event(CHAT))
     async with db.transaction() as connection:
-        locked = await log.lock(connection, [CHAT])
+        await log.lock(connection, [CHAT])
+        waiting = asyncio.create_task(lock_and_append(db, lock))
+        await asyncio.sleep(0.1)
+        await log.append(connection, [event(CHAT), event(CHAT)])
+        released_at = datetime.now(UTC)
+    locked_at, heads = await waiting
+
+    assert released_at < locked_at
+    assert 3 == heads[CHAT].offset
+
+
+async def test_locking_what_was_born_gives_birth_to_nothing(db):
+    await append(db, event(CHAT))
+    async with db.transaction() as connection:
+        now, heads = await log.lock_born(connection, [MOD, CHAT])
+        nothing = await log.lock_born(connection, [MOD])
+
+    assert now is not None
+    assert {CHAT} == set(heads)
+    assert (None, {}) == nothing
+
+
+async def lock_and_append(db, lock=log.lock):
+    async with db.transaction() as connection:
+        locked = await lock(connection, [CHAT])
         await log.append(connection, [event(CHAT)])
         return locked
 
@@ -192,8 +218,12 @@ async def test_locks_of_several_channels_never_wait_for_each_other_in_a_circle(d
         for _ in range(6):
             some = chance.sample(channels, 4)
             async with db.transaction() as connection:
-                if number % 2:
+                if number % 3 == 1:
                     await log.lock(connection, some)
+                elif number % 3:
+                    _, heads = await log.lock_born(connection, some)
+                    if len(heads) < len(some):
+                        await log.lock(connection, some)
                 await log.append(connection, [event(each) for each in some])
 
     await asyncio.gather(*(work(number) for number in range(16)))

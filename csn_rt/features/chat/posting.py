@@ -41,12 +41,16 @@ async def post(ctx: Context, drafts: Sequence[Draft]) -> list[Answer]:
 async def _write(
     connection: Connection, drafts: Sequence[Draft]
 ) -> tuple[dict[tuple[str, str, str], Answer], list[Published]]:
-    chats = await store.find_chats(connection, {draft.stream_id for draft in drafts})
-    # Only chats that exist are locked, because a lock gives birth to its channel.
-    distinct = _distinct(draft for draft in drafts if draft.stream_id in chats)
-    if not distinct:
+    stream_ids = {draft.stream_id for draft in drafts}
+    now, heads = await log.lock_born(connection, map(stream_chat, stream_ids))
+    if len(heads) < len(stream_ids):
+        # Never spoken in, or no chats at all: only chats that exist get a channel.
+        chats = await store.find_chats(connection, stream_ids)
+        if chats:
+            now, heads = await log.lock(connection, map(stream_chat, chats))
+    distinct = _distinct(draft for draft in drafts if stream_chat(draft.stream_id) in heads)
+    if not distinct or now is None:
         return {}, []
-    now, heads = await log.lock(connection, map(stream_chat, chats))
     own_heads = [heads[stream_chat(draft.stream_id)].offset for draft in distinct]
     judged = await store.insert(connection, distinct, own_heads, now)
     published = await _append(connection, [each.message for each in judged if each.is_new and each.message])
