@@ -1,8 +1,10 @@
 """A node, built in one readable order and taken down in reverse: database, bus, features, edge."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 import msgspec
 import structlog
@@ -39,6 +41,9 @@ from csn_rt.wire.roles import Role
 
 logger = structlog.get_logger(__name__)
 
+CLOSE_S: Final = 5.0
+"""A batch under way ends within the time-out of a command, 3 s."""
+
 
 class App:
     """What serves: the ASGI application, and the drain that must come before its end."""
@@ -69,9 +74,9 @@ async def open_app(
         db = await open_database(database_url)
         stack.push_async_callback(db.close)
         bus = RedisBus(redis_url, node_id)
-        stack.push_async_callback(bus.close)
+        stack.push_async_callback(_closed, "bus", bus.close)
         leases = RedisLeases(redis_url)
-        stack.push_async_callback(leases.close)
+        stack.push_async_callback(_closed, "leases", leases.close)
 
         interest = _Interest()
         topics = Topics(
@@ -91,9 +96,13 @@ async def open_app(
         chat, content, progress = Chat(ctx), Content(ctx), Progress(ctx)
         viewers = interest.viewers = Viewers(ctx, leases=leases, tell_here=tell_here)
         sessions, streams = Sessions(ctx, viewers=viewers, node_id=node_id), Streams(ctx, viewers=viewers)
-        stack.push_async_callback(viewers.close)
-        for feature in (chat, progress, sessions):
-            stack.push_async_callback(feature.close)
+        for name, feature in (
+            ("viewers", viewers),
+            ("chat", chat),
+            ("progress", progress),
+            ("sessions", sessions),
+        ):
+            stack.push_async_callback(_closed, name, feature.close)
 
         verifier = Verifier(secret)
         node = Node(
@@ -113,7 +122,7 @@ async def open_app(
         await bus.start(topics.receive, bus_changed)
         await viewers.start()
         await node.start()
-        stack.push_async_callback(node.close)
+        stack.push_async_callback(_closed, "node", node.close)
         metrics.watch_bus(bus)
         metrics.connections.set_function(lambda: len(node.sockets))
         metrics.subscriptions.set_function(lambda: topics.subscriptions)
@@ -127,6 +136,15 @@ async def open_app(
         logger.info("node_started", node_id=node_id)
         yield App(asgi, node, drain_s)
         logger.info("node_stopping", node_id=node_id)
+
+
+async def _closed(part: str, close: Callable[[], Awaitable[None]]) -> None:
+    """Take one part down; one that does not end does not keep the others up."""
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await close()
+    except TimeoutError:
+        logger.error("part_not_closed", part=part)  # noqa: TRY400  where it hangs is not where this is raised
 
 
 class _Numbered(msgspec.Struct):

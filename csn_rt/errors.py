@@ -3,8 +3,8 @@
     Refused       this command fails, the socket stays; the status is the HTTP status, over the socket too
     Disconnect    the socket ends; the range of its code says whether to come back
 
-Everything else is a bug, logged with its traceback and answered as an internal error. An adapter translates at its
-border: the pool turns a lost database into Unavailable, no handler does.
+Everything else is a bug, logged with its traceback and answered as an internal error. An adapter translates
+at its border: the pool turns a lost database into Unavailable, no handler does.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """What the node needs of a bus: events between nodes, as fast as they come and with no promise.
 
-A message may be lost, come twice or out of order; offsets make that harmless. `publish` never waits: what cannot be
-sent is dropped and counted, because the log has it.
+A message may be lost, come twice or out of order; offsets make that harmless. `publish` never waits: what
+cannot be sent is dropped and counted, because the log has it.
 """
 
 from collections.abc import Callable
@@ -53,14 +53,14 @@ class Bus(Protocol):
         """How long the last canary was under way; None before the first."""
 
     async def start(self, receive: Callable[[Envelope], None], status: Callable[[bool], None]) -> None:
-        """Begin to deliver. `receive` gets every envelope of a subscribed channel; `status` hears of up and down,
-        and of up again after every reconnect, when messages may have been missed."""
+        """Begin to deliver. `receive` gets every envelope of a subscribed channel; `status` hears of up and
+        down, and of up again after every reconnect, when messages may have been missed."""
 
     def publish(self, envelope: Envelope) -> None: ...
 
     async def subscribe(self, channel: Channel) -> None:
-        """Return once messages of this channel will arrive; raises BusDown after a second without an answer, and
-        goes on trying: the channel stays wanted until `unsubscribe`."""
+        """Return once messages of this channel will arrive; raises BusDown after a second without an answer,
+        and goes on trying: the channel stays wanted until `unsubscribe`."""
 
     def unsubscribe(self, channel: Channel) -> None: ...
 

@@ -38,8 +38,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     broadcast_id: str
     age_ms: int
-    """How long ago it began: of one that is older than a moment, or that had a peak, having nobody means that all
-    were lost."""
+    """How long ago it began: of one that is older than a moment, or that had a peak, having nobody means
+    that all were lost."""
     holds: Sequence[Hold] = ()
     ends: Sequence[End] = ()
     seq_floor: int = 0

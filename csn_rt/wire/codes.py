@@ -1,8 +1,9 @@
-"""The protocol's numbers: errors answer one command, close codes end a socket, unsubscribe codes end a subscription.
+"""The protocol's numbers: errors answer one command, close codes end a socket, unsubscribe codes end a
+subscription.
 
-The range of a close code is the contract with the SDKs: below 3500 and 4000-4499 they come back with back-off,
-3500-3999 and 4500-4999 they do not. Every reason is non-empty plain text that is not JSON: an SDK that sees an
-empty reason reconnects for ever. Never renumber; only add.
+The range of a close code is the contract with the SDKs: below 3500 and 4000-4499 they come back with
+back-off, 3500-3999 and 4500-4999 they do not. Every reason is non-empty plain text that is not JSON: an SDK
+that sees an empty reason reconnects for ever. Never renumber; only add.
 """
 
 from enum import Enum, IntEnum
@@ -66,7 +67,8 @@ class CloseCode(IntEnum):
 
 
 class UnsubscribeCode(IntEnum):
-    """An unsubscribe push's code: below 2500 the subscription has ended, from 2500 the SDK subscribes again at once."""
+    """An unsubscribe push's code: below 2500 the subscription has ended, from 2500 the SDK subscribes again
+    at once."""
 
     SERVER_UNSUBSCRIBE = 2000
     INSUFFICIENT_STATE = 2500

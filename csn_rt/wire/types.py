@@ -15,7 +15,9 @@ Id = Annotated[
     ),
 ]
 UserId = Annotated[str, Meta(min_length=1, max_length=200, description="The `sub` of the person's token.")]
-Milliseconds = Annotated[int, Meta(ge=0, le=2**53 - 1, description="A length of time or a position, in milliseconds.")]
+Milliseconds = Annotated[
+    int, Meta(ge=0, le=2**53 - 1, description="A length of time or a position, in milliseconds.")
+]
 Limit = Annotated[int, Meta(ge=1, le=100, description="How many items to answer at most.")]
 
 
