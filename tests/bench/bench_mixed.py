@@ -13,6 +13,7 @@ import uvloop
 from csn_rt.wire import names
 from csn_rt.wire.roles import Role
 from tests.bench.client import LoadClient, connect
+from tests.bench.crowd import Crowd, crowd
 from tests.bench.stage import Stage, heading, paced, report, set_stage
 from tests.support.league import make_content
 from tests.support.nodes import token
@@ -39,55 +40,16 @@ class Latencies:
 async def main() -> None:
     heading("1,000 subscribers, mixed load")
     async with set_stage() as stage:
-        await _play(stage)
+        channels = [names.stream_chat(stage.stream_id), names.stream_viewers(stage.stream_id)]
+        with crowd(stage.nodes[0].ws_url, channels, SUBSCRIBERS) as subscribers:
+            await _play(stage, subscribers)
 
 
-async def _play(stage: Stage) -> None:
+async def _play(stage: Stage, subscribers: Crowd) -> None:
     latencies = Latencies()
-    sent_at: dict[str, float] = {}
     counted_at: dict[int, float] = {}
     ws_url = stage.nodes[0].ws_url
-    chat, viewers = names.stream_chat(stage.stream_id), names.stream_viewers(stage.stream_id)
-
-    received = 0
-
-    def counted(line: bytes) -> None:
-        nonlocal received
-        if b'"chat.message"' in line:
-            received += 1
-        else:
-            pushed(line)
-
-    def pushed(line: bytes) -> None:
-        nonlocal received
-        now = time.perf_counter()
-        push = msgspec.json.decode(line)["push"]
-        data = push["pub"]["data"]
-        if data["type"] == "chat.message":
-            received += 1
-            latencies.by_name["chat: send to delivery"].append(now - sent_at[data["text"]])
-        elif data["type"] == "viewers" and data["viewers"] in counted_at:
-            latencies.by_name["viewer count: change to every subscriber"].append(
-                now - counted_at[data["viewers"]]
-            )
-
-    started = time.perf_counter()
-    subscribers = []
-    for _ in range(SUBSCRIBERS // 50):
-        subscribers += await asyncio.gather(*[connect(ws_url) for _ in range(50)])
-    # The load must not be slower than what it measures: every 20th subscriber decodes what all of them count.
-    for n, client in enumerate(subscribers):
-        client.on_push = counted if n % 20 else pushed
-    for start in range(0, SUBSCRIBERS, 50):
-        await asyncio.gather(
-            *[
-                client.subscribe(name)
-                for client in subscribers[start : start + 50]
-                for name in (chat, viewers)
-            ]
-        )
-    print(f"{SUBSCRIBERS} connected, with two subscriptions each, in {time.perf_counter() - started:.1f} s")
-
+    asker = await connect(ws_url)
     talkers = [await connect(ws_url, token(f"talker{n}", Role.MODERATOR)) for n in range(40)]
     content_id = await make_content(stage.db)
     people = [await _person(ws_url, f"person{n}", latencies) for n in range(20)]
@@ -96,8 +58,7 @@ async def _play(stage: Stage) -> None:
     async def talk() -> None:
         async with asyncio.TaskGroup() as tasks:
             async for n in paced(CHAT_PER_S * DURATION_S, CHAT_PER_S):
-                text = f"message {n}"
-                sent_at[text] = time.perf_counter()
+                text = f"message {n} {time.perf_counter()}"
                 params = {"stream_id": stage.stream_id, "text": text, "client_id": f"{n}"}
                 tasks.create_task(
                     latencies.call("mutation: chat.send", talkers[n % 40], "chat.send", **params)
@@ -131,9 +92,7 @@ async def _play(stage: Stage) -> None:
         async with asyncio.TaskGroup() as tasks:
             async for n in paced(QUERIES_PER_S * DURATION_S, QUERIES_PER_S):
                 method, params = questions[n % len(questions)]
-                tasks.create_task(
-                    latencies.call(f"query: {method}", subscribers[n % SUBSCRIBERS], method, **params)
-                )
+                tasks.create_task(latencies.call(f"query: {method}", asker, method, **params))
 
     async def join() -> None:
         async for n in paced(WATCHERS_PER_S * DURATION_S, WATCHERS_PER_S):
@@ -148,15 +107,18 @@ async def _play(stage: Stage) -> None:
             tasks.create_task(load)
     await asyncio.sleep(1)
     share = (stage.cpu_s() - cpu_before) / (time.perf_counter() - started)
+    seen = await subscribers.leave()
+    latencies.by_name["chat: send to delivery"] = seen.message_latencies_s
+    latencies.by_name["viewer count: change to every subscriber"] = [
+        at - counted_at[viewers] for viewers, at in seen.counts if viewers in counted_at
+    ]
+    print(f"{SUBSCRIBERS} connected, with two subscriptions each, in {seen.connected_s:.1f} s")
     for name in sorted(latencies.by_name):
         report(name, latencies.by_name[name])
     for kind in ("query", "mutation"):
-        report(
-            f"all: {kind}",
-            [s for name, values in latencies.by_name.items() if name.startswith(kind) for s in values],
-        )
-    wanted = CHAT_PER_S * DURATION_S * SUBSCRIBERS
-    print(f"chat deliveries {received} of {wanted}")
+        calls = [values for name, values in latencies.by_name.items() if name.startswith(kind)]
+        report(f"all: {kind}", [latency for values in calls for latency in values])
+    print(f"chat deliveries {seen.messages} of {CHAT_PER_S * DURATION_S * SUBSCRIBERS}")
     print(f"node {share:.2f} of a core")
 
 
