@@ -37,6 +37,10 @@ def test_rule_2_time_that_goes_backwards_changes_nothing():
     assert bucket.take(11.0)
 
 
+def test_rule_2_time_that_goes_backwards_does_not_empty_a_full_bucket():
+    assert TokenBucket(FIVE, 10.0).take(0.0)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     burst=st.integers(1, 10),

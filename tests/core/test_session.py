@@ -758,6 +758,14 @@ def test_rule_11_a_client_that_does_not_answer_a_ping_is_gone():
     assert closed(CloseCode.NO_PONG) == session.tick(28.0)
 
 
+def test_rule_11_a_command_is_no_answer_to_a_ping():
+    session = connected()
+    session.tick(20.0)
+    session.receive(frame(rpc(2)), 27.0)
+
+    assert closed(CloseCode.NO_PONG) == session.tick(28.0)
+
+
 def test_rule_11_a_pong_that_nobody_asked_for_is_harmless():
     session = connected()
 
