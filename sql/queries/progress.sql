@@ -3,16 +3,21 @@
 -- name: lock_watch_progress(user_ids, content_ids) -> none
 -- Makes the rows that are not there (version 0: nothing stored yet) and locks all, in one order on every node.
 -- WHERE false: the conflicting row is locked and not written.
+-- The mode is for merge_reports, later in the transaction: one plan serves all, and to plan anew for each small batch
+-- takes longer than to run it (2 ms, 1 ms).
+WITH mode AS MATERIALIZED (SELECT set_config('plan_cache_mode', 'force_generic_plan', true))
 INSERT INTO user_watch_progress AS w (user_id, content_id)
 SELECT DISTINCT k.user_id, k.content_id
-  FROM unnest($1::text[], $2::uuid[]) AS k (user_id, content_id)
+  FROM mode
+ CROSS JOIN unnest($1::text[], $2::uuid[]) AS k (user_id, content_id)
   JOIN published_content c ON c.id = k.content_id AND c.kind <> 'live'
  ORDER BY k.user_id, k.content_id
     ON CONFLICT (user_id, content_id) DO UPDATE SET version = w.version WHERE false;
 
 -- name: merge_reports(user_ids, content_ids, session_ids, seqs, events, positions, durations, ages, user_actions) -> rows
 -- One row per report, in order. No two reports may be of the same person and content; their rows are locked.
--- Each step is materialized: the next one reads its columns several times.
+-- Each step is materialized: the next one reads its columns several times. The first branch of a CASE on ranges or
+-- marks is what nearly all reports need; the second is right for all of them.
 WITH report AS MATERIALIZED (
     SELECT r.n, r.user_id, r.content_id, r.session_id, r.seq, r.event, r.position_ms, r.is_user, d.duration_ms,
            date_trunc('milliseconds', now()) - r.age_ms * interval '1 millisecond' AS at,
@@ -33,13 +38,20 @@ WITH report AS MATERIALIZED (
                              AS duration_ms) d
 ), heard AS MATERIALIZED (
     -- playback.Playback.hear, without the marks
-    SELECT r.*, s.marks AS old_marks, s.quiet_until, f.is_new, f.is_late, f.is_quiet, seen.seen, heard.heard,
+    SELECT r.*, coalesce(s.marks, '{}') AS old_marks, s.quiet_until, f.is_new, f.is_late, f.is_quiet,
+           CASE WHEN j.seen = int8multirange(range_merge(j.seen)) THEN j.seen
+                ELSE (SELECT CASE WHEN count(*) <= 32 THEN j.seen
+                                  ELSE j.seen + int8multirange(int8range(min(lower(x)), (array_agg(lower(x) ORDER BY x))[2])) END
+                        FROM unnest(j.seen) AS x) END AS seen,
+           CASE WHEN j.heard = tstzmultirange(range_merge(j.heard)) THEN j.heard
+                ELSE (SELECT range_agg(x.x) FROM (SELECT x FROM unnest(j.heard) AS x ORDER BY x DESC LIMIT 8) AS x) END AS heard,
            CASE WHEN f.begins THEN r.seq ELSE s.start_seq END AS start_seq,
            CASE WHEN f.begins THEN r.at ELSE s.start_at END AS start_at,
            CASE WHEN f.places THEN greatest(s.last_at, r.at) ELSE s.last_at END AS last_at,
            CASE WHEN f.places AND r.is_user THEN greatest(s.user_at, r.at) ELSE s.user_at END AS user_at,
            CASE WHEN f.counts THEN least(s.least_ms, r.position_ms) ELSE s.least_ms END AS least_ms,
            CASE WHEN f.counts THEN greatest(s.most_ms, r.position_ms) ELSE s.most_ms END AS most_ms,
+           CASE WHEN f.counts THEN least(s.shortest_ms, r.duration_ms) ELSE s.shortest_ms END AS shortest_ms,
            CASE WHEN f.seeks THEN r.seq ELSE s.seek_seq END AS seek_seq,
            CASE WHEN f.seeks THEN r.is_user ELSE coalesce(s.seek_is_user, false) END AS seek_is_user,
            CASE WHEN f.ends THEN ROW(r.seq, r.position_ms, r.duration_ms, r.at)::playback_mark ELSE s.ending END AS ending,
@@ -59,59 +71,60 @@ WITH report AS MATERIALIZED (
                 b.places AND NOT r.completes AND r.event = 'seek' AND coalesce(r.seq > s.seek_seq, true)
                     AND (r.is_user OR NOT watch_is_low(r.position_ms, r.duration_ms)) AS seeks) f
      CROSS JOIN LATERAL (
-         SELECT CASE WHEN count(*) <= 32 THEN range_agg(x)
-                     ELSE range_agg(x) + int8multirange(int8range(min(lower(x)), (array_agg(lower(x) ORDER BY x))[2])) END AS seen
-           FROM unnest(coalesce(s.seen, '{}') + int8multirange(int8range(r.seq, r.seq + 1))) AS x) seen
-     CROSS JOIN LATERAL (
-         SELECT coalesce(range_agg(x) FILTER (WHERE x.place <= 8), '{}') AS heard
-           FROM (SELECT x, row_number() OVER (ORDER BY x DESC) AS place
-                   FROM unnest(CASE WHEN f.counts
-                                    THEN coalesce(s.heard, '{}') + tstzmultirange(tstzrange(r.at, r.at + interval '30 seconds'))
-                                    ELSE coalesce(s.heard, '{}') END) AS x) AS x (x, place)) heard
+         SELECT coalesce(s.seen, '{}') + int8multirange(int8range(r.seq, r.seq + 1)) AS seen,
+                CASE WHEN f.counts THEN coalesce(s.heard, '{}') + tstzmultirange(tstzrange(r.at, r.at + interval '30 seconds'))
+                     ELSE coalesce(s.heard, '{}') END AS heard) j
 ), marked AS MATERIALIZED (
     -- playback._ever_less_far
-    SELECT h.*, m.marks
+    SELECT h.*,
+           CASE WHEN h.has_mark AND h.seq >= m.floor AND coalesce(
+                         h.seq > (h.old_marks[cardinality(h.old_marks)]).seq
+                         AND h.position_ms >= (h.old_marks[1]).position_ms, true)
+                THEN ARRAY[ROW(h.seq, h.position_ms, h.duration_ms, h.at)::playback_mark]
+                ELSE (SELECT CASE WHEN cardinality(x.marks) > 16 THEN x.marks[1:1] || x.marks[3:] ELSE x.marks END
+                        FROM (SELECT coalesce(array_agg(y.mark ORDER BY (y.mark).seq)
+                                              FILTER (WHERE y.later_ms IS NULL OR (y.mark).position_ms > y.later_ms), '{}') AS marks
+                                FROM (SELECT mark, max((mark).position_ms) OVER (
+                                                 ORDER BY (mark).seq DESC
+                                                  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS later_ms
+                                        FROM (SELECT ROW(o.seq, o.position_ms, o.duration_ms, o.effective_at)::playback_mark AS mark
+                                                FROM unnest(h.old_marks) AS o
+                                               UNION ALL
+                                              SELECT ROW(h.seq, h.position_ms, h.duration_ms, h.at)::playback_mark
+                                               WHERE h.has_mark) AS z
+                                       WHERE (mark).seq >= m.floor) AS y) AS x) END AS marks
       FROM heard h
-     CROSS JOIN LATERAL (
-         SELECT CASE WHEN cardinality(x.marks) > 16 THEN x.marks[1:1] || x.marks[3:] ELSE x.marks END AS marks
-           FROM (SELECT coalesce(array_agg(y.mark ORDER BY (y.mark).seq)
-                                 FILTER (WHERE y.later_ms IS NULL OR (y.mark).position_ms > y.later_ms), '{}') AS marks
-                   FROM (SELECT mark, max((mark).position_ms) OVER (
-                                    ORDER BY (mark).seq DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS later_ms
-                           FROM (SELECT ROW(o.seq, o.position_ms, o.duration_ms, o.effective_at)::playback_mark AS mark
-                                   FROM unnest(h.old_marks) AS o
-                                  UNION ALL
-                                 SELECT ROW(h.seq, h.position_ms, h.duration_ms, h.at)::playback_mark
-                                  WHERE h.has_mark) AS z
-                          WHERE (mark).seq >= greatest((h.ending).seq + 1, h.seek_seq, 0)) AS y) AS x) m
+     CROSS JOIN LATERAL (SELECT greatest((h.ending).seq + 1, h.seek_seq, 0) AS floor) m
 ), placed AS MATERIALIZED (
     -- playback.Playback.place
-    SELECT m.*, p.mark, p.is_completed, p.may_be_low,
+    SELECT m.*, p.mark, p.is_completed, p.is_low,
            coalesce(greatest(m.at, m.start_at) <= end_stands.until, false) AS is_after_end,
            (m.marks[1]).position_ms AS furthest_ms
       FROM marked m
-      LEFT JOIN LATERAL (
-          SELECT ROW(o.seq, o.position_ms, o.duration_ms, o.effective_at)::playback_mark AS mark,
-                 watch_is_low(o.position_ms, o.duration_ms) AS is_low
-            FROM unnest(m.marks) AS o
-           WHERE o.position_ms = (m.marks[1]).position_ms
-              OR (o.position_ms >= (m.marks[1]).position_ms - 10000 AND NOT watch_is_low(o.position_ms, o.duration_ms))
-           ORDER BY o.seq DESC
-           LIMIT 1) kept ON true
-     CROSS JOIN LATERAL (
-         SELECT greatest((m.ending).effective_at, m.start_at) + interval '60 seconds' AS until
-          WHERE (m.ending).seq IS NOT NULL
-          UNION ALL SELECT NULL WHERE (m.ending).seq IS NULL) end_stands
      CROSS JOIN LATERAL (
          SELECT m.seek_is_user AND coalesce(m.seek_seq > (m.ending).seq, m.seek_seq IS NOT NULL) AS is_users) s
+     CROSS JOIN LATERAL (
+         SELECT CASE WHEN cardinality(m.marks) <= 1 THEN m.marks[1]
+                     ELSE (SELECT ROW(o.seq, o.position_ms, o.duration_ms, o.effective_at)::playback_mark
+                             FROM unnest(m.marks) AS o
+                            WHERE o.position_ms = (m.marks[1]).position_ms
+                               OR (o.position_ms >= (m.marks[1]).position_ms - 10000
+                                   AND NOT watch_is_low(o.position_ms, m.shortest_ms))
+                            ORDER BY o.seq DESC
+                            LIMIT 1) END AS mark) kept
+     CROSS JOIN LATERAL (
+         SELECT watch_is_low((kept.mark).position_ms, m.shortest_ms) AND NOT s.is_users AS is_low) low
+     CROSS JOIN LATERAL (
+         SELECT CASE WHEN (m.ending).seq IS NOT NULL
+                     THEN greatest((m.ending).effective_at, m.start_at) + interval '60 seconds' END AS until) end_stands
      CROSS JOIN LATERAL (
          SELECT (m.ending).seq IS NOT NULL
                 AND ((kept.mark).seq IS NULL
                      OR greatest((kept.mark).effective_at, m.start_at) <= end_stands.until
-                     OR (kept.is_low AND NOT s.is_users)) AS is_completed) e
+                     OR low.is_low) AS is_completed) e
      CROSS JOIN LATERAL (
          SELECT CASE WHEN e.is_completed THEN m.ending ELSE kept.mark END AS mark, e.is_completed,
-                e.is_completed OR s.is_users AS may_be_low) p
+                low.is_low AND NOT e.is_completed AS is_low) p
 ), judged AS MATERIALIZED (
     -- merge.merge
     SELECT p.*, o.writes,
@@ -131,11 +144,11 @@ WITH report AS MATERIALIZED (
                          OR greatest(p.user_at, p.start_at) > p.old_effective_at AND p.user_at IS NOT NULL
                          OR greatest(p.last_at, p.start_at) > p.old_effective_at AND p.last_at IS NOT NULL
                             AND p.most_ms - p.least_ms >= 10000
-                            AND upper(p.heard) - (SELECT max(lower(x)) FROM unnest(p.heard) AS x)
-                                >= interval '40 seconds', false) AS may_write,
+                            AND EXISTS (SELECT FROM unnest(p.heard) AS x
+                                         WHERE upper(x) - lower(x) >= interval '40 seconds'
+                                           AND upper(x) - interval '30 seconds' > p.old_effective_at), false) AS may_write,
                 p.old_session_id IS DISTINCT FROM p.session_id
-                AND watch_is_low((p.mark).position_ms, (p.mark).duration_ms)
-                AND NOT p.may_be_low AND (p.mark).position_ms < p.old_position_ms AS is_too_low) j
+                AND p.is_low AND (p.mark).position_ms < p.old_position_ms AS is_too_low) j
      CROSS JOIN LATERAL (
          SELECT p.is_new AND NOT p.is_quiet AND (p.mark).seq IS NOT NULL AND j.may_write AND NOT j.is_too_low AS writes) o
 ), written AS MATERIALIZED (
@@ -159,14 +172,14 @@ WITH report AS MATERIALIZED (
 ), session AS (
     INSERT INTO playback_sessions AS s (
         user_id, content_id, playback_session_id, seen, heard, start_seq, start_at, last_at, user_at, least_ms,
-        most_ms, seek_seq, seek_is_user, ending, marks, quiet_until)
+        most_ms, shortest_ms, seek_seq, seek_is_user, ending, marks, quiet_until)
     SELECT user_id, content_id, session_id, seen, heard, start_seq, start_at, last_at, user_at, least_ms,
-           most_ms, seek_seq, seek_is_user, ending, marks, quiet_until
+           most_ms, shortest_ms, seek_seq, seek_is_user, ending, marks, quiet_until
       FROM answered WHERE is_new
         ON CONFLICT (user_id, content_id, playback_session_id) DO UPDATE
        SET seen = excluded.seen, heard = excluded.heard, start_seq = excluded.start_seq, start_at = excluded.start_at,
            last_at = excluded.last_at, user_at = excluded.user_at, least_ms = excluded.least_ms,
-           most_ms = excluded.most_ms, seek_seq = excluded.seek_seq, seek_is_user = excluded.seek_is_user,
+           most_ms = excluded.most_ms, shortest_ms = excluded.shortest_ms, seek_seq = excluded.seek_seq, seek_is_user = excluded.seek_is_user,
            ending = excluded.ending, marks = excluded.marks
 ), row AS (
     UPDATE user_watch_progress w
@@ -265,7 +278,7 @@ RETURNING version;
 -- one, and what they say within the next minute (that the player was closed, say) does not undo the mark.
 UPDATE playback_sessions
    SET heard = '{}', start_seq = NULL, start_at = NULL, last_at = NULL, user_at = NULL, least_ms = NULL, most_ms = NULL,
-       seek_seq = NULL, seek_is_user = false, ending = NULL, marks = '{}',
+       shortest_ms = NULL, seek_seq = NULL, seek_is_user = false, ending = NULL, marks = '{}',
        quiet_until = date_trunc('milliseconds', now()) + interval '60 seconds'
  WHERE user_id = $1 AND content_id = $2;
 

@@ -83,18 +83,13 @@ def _may_write(row: Row, playback: Playback, session_id: str) -> bool:
     return (
         playback.last_at_ms is not None
         and playback.clamped(playback.last_at_ms) > row_at_ms
-        and playback.has_played
+        and playback.has_played_after(row_at_ms)
     )
 
 
 def _is_too_low(row: Row, place: Place, session_id: str) -> bool:
     """Rule 5. Within one session it is part of where the session stands."""
-    return (
-        row.session_id != session_id
-        and place.mark.is_low
-        and not place.may_be_low
-        and place.mark.position_ms < row.position_ms
-    )
+    return row.session_id != session_id and place.is_low and place.mark.position_ms < row.position_ms
 
 
 def _written(row: Row, playback: Playback, place: Place, session_id: str) -> Row:

@@ -12,11 +12,11 @@ Rule 4: a session has a segment, which begins with the newest seek or after the 
 Rule 5: within the segment a report counts if it is the furthest, or at most 10 s behind the furthest; of
         those that count the highest number stands. One further behind is a suspicious rewind.
 Rule 6: a low position (below *started*) counts only as the furthest of its segment; and a seek to one begins
-        a segment only if a person made it.
+        a segment only if a person made it. Of several durations that the session named the shortest decides.
 Rule 7: a completion stands for 60 s against whatever the session says after it, and against low positions
         until a person seeks.
 Rule 8: a silence of more than 30 s closes the session where it was; one that is heard again after that has
-        everything it had, but what it has played counts from then on.
+        everything it had, but must play anew to count as playing.
 Rule 9: of pathological sessions the oldest is forgotten: more than 32 ranges of numbers, 8 silences, or 16
         places of which each is behind the one before.
 """
@@ -81,18 +81,14 @@ class Mark(Struct, frozen=True):
     duration_ms: int | None
     at_ms: int
 
-    @property
-    def is_low(self) -> bool:
-        return is_low(self.position_ms, self.duration_ms)
-
 
 class Place(Struct, frozen=True):
     """Where a session stands."""
 
     mark: Mark
     is_completed: bool
-    may_be_low: bool
-    """Whether a position below *started* is meant: a person went there, or it is an end."""
+    is_low: bool
+    """Below *started*, and not meant: neither did a person go there, nor is it an end."""
 
 
 class Playback(Struct, frozen=True, kw_only=True):
@@ -108,6 +104,8 @@ class Playback(Struct, frozen=True, kw_only=True):
     """When a person acted last, starts not counted."""
     least_ms: int | None = None
     most_ms: int | None = None
+    shortest_ms: int | None = None
+    """The shortest duration that it named."""
     seek_seq: int | None = None
     seek_is_user: bool = False
     ending: Mark | None = None
@@ -127,12 +125,14 @@ class Playback(Struct, frozen=True, kw_only=True):
         """Rule 3."""
         return max(at_ms, self.start_at_ms)
 
-    @property
-    def has_played(self) -> bool:
-        """Heard for 10 s without a silence, and 10 s of the video: neither waiting nor jumping is playing."""
-        start, end = self.heard[-1]
-        way_ms = (self.most_ms or 0) - (self.least_ms or 0)
-        return min(end - SILENCE_MS - start, way_ms) >= PLAYED_MS
+    def has_played_after(self, at_ms: int) -> bool:
+        """Whether it was heard after that moment and had by then played 10 s without a silence.
+
+        10 s of the clock and 10 s of the video: neither waiting nor jumping is playing.
+        """
+        return (self.most_ms or 0) - (self.least_ms or 0) >= PLAYED_MS and any(
+            end - SILENCE_MS - start >= PLAYED_MS and end - SILENCE_MS > at_ms for start, end in self.heard
+        )
 
     @property
     def furthest_ms(self) -> int:
@@ -143,11 +143,12 @@ class Playback(Struct, frozen=True, kw_only=True):
         """Where the session stands; None if it has said nothing but `start`."""
         kept = self._kept()
         if kept is None:
-            return None if self.ending is None else Place(self.ending, True, True)
+            return None if self.ending is None else Place(self.ending, is_completed=True, is_low=False)
         is_users = self.seek_is_user and (self.ending is None or _is_above(self.seek_seq, self.ending.seq))
-        if self.ending is not None and (self.is_after_end(kept.at_ms) or (kept.is_low and not is_users)):
-            return Place(self.ending, True, True)
-        return Place(kept, False, is_users)
+        is_low = self._is_low(kept) and not is_users
+        if self.ending is not None and (self.is_after_end(kept.at_ms) or is_low):
+            return Place(self.ending, is_completed=True, is_low=False)
+        return Place(kept, is_completed=False, is_low=is_low)
 
     def is_after_end(self, at_ms: int) -> bool:
         """Rule 7: within the minute in which a completion stands."""
@@ -156,10 +157,13 @@ class Playback(Struct, frozen=True, kw_only=True):
             and self.clamped(at_ms) <= self.clamped(self.ending.at_ms) + COMPLETION_STANDS_MS
         )
 
+    def _is_low(self, mark: Mark) -> bool:
+        return is_low(mark.position_ms, self.shortest_ms)
+
     def _kept(self) -> Mark | None:
         """Rules 5 and 6."""
         for mark in reversed(self.marks):
-            is_near = mark.position_ms >= self.furthest_ms - REWIND_MS and not mark.is_low
+            is_near = mark.position_ms >= self.furthest_ms - REWIND_MS and not self._is_low(mark)
             if is_near or mark.position_ms == self.furthest_ms:
                 return mark
         return None
@@ -179,6 +183,9 @@ class Playback(Struct, frozen=True, kw_only=True):
             start_at_ms=report.at_ms if begins else self.start_at_ms,
             least_ms=_lesser(self.least_ms, report.position_ms),
             most_ms=_greater(self.most_ms, report.position_ms),
+            shortest_ms=self.shortest_ms
+            if report.duration_ms is None
+            else _lesser(self.shortest_ms, report.duration_ms),
         )
         return known if report.is_start else _with_position(known, report)
 

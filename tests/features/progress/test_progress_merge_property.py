@@ -111,7 +111,7 @@ def _ms(at, now):
     return None if at is None else NOW_MS + round((at - now).total_seconds() * 1000)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories=st.lists(st.lists(reports(), max_size=14), min_size=1, max_size=3))
 async def test_the_statement_and_the_pure_function_agree_on_every_history(db, content_id, histories):
     """Several people at once: each round of the batch holds one report of each."""
@@ -135,7 +135,7 @@ async def test_the_statement_and_the_pure_function_agree_on_every_history(db, co
             assert run(history)[1] == rows[user_id]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     before=st.lists(reports(sessions=("phone", "tv", "tablet")), max_size=8),
     history=st.lists(reports(sessions=("phone",)), min_size=2, max_size=8).map(distinct),
