@@ -12,7 +12,7 @@ from redis.asyncio.connection import AbstractConnection
 from structlog.testing import capture_logs
 
 from csn_rt.bus import redis_writer
-from csn_rt.bus.base import BusDown
+from csn_rt.bus.base import BusDown, Envelope
 from csn_rt.bus.redis import RedisBus
 from csn_rt.bus.redis_connection import BACK_OFF_MOST_S, back_off_s, read_reply
 from csn_rt.wire.names import Channel
@@ -217,6 +217,28 @@ async def test_bytes_that_do_not_fit_are_dropped_and_counted(ann: Listener, monk
         ann.say(A, offset, b"x" * 4_000)
 
     assert 8 == ann.bus.statistics().dropped
+
+
+async def test_what_was_sent_makes_room_for_the_next(ann: Listener, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(redis_writer, "MAX_WAITING_BYTES", 10_000)
+
+    for offset in range(10):
+        ann.say(A, offset, b"x" * 4_000)
+        await eventually(lambda offset=offset: ann.bus.statistics().published == offset + 1)
+
+    assert 0 == ann.bus.statistics().dropped
+
+
+async def test_what_is_on_its_way_after_an_unsubscribe_is_not_delivered(
+    ann: Listener, proxy: Proxy, redis_url: str
+):
+    await ann.bus.subscribe(A)
+    envelope = msgspec.msgpack.encode(Envelope("someone", A, "abc", 1, [b"{}"]))
+    async with proxy.slow(0.03), redis.Redis.from_url(redis_url) as client:
+        await client.publish("csn:a", envelope)
+        ann.bus.unsubscribe(A)
+
+        assert await ann.heard_nothing()
 
 
 async def test_what_is_waiting_goes_in_one_round_trip(ann: Listener, redis_url: str):

@@ -1,6 +1,7 @@
 """From a name and some bytes to a handler and its answer."""
 
 import json
+import time
 
 import pytest
 from structlog.testing import capture_logs
@@ -109,10 +110,16 @@ async def test_without_an_identity_only_what_needs_none_is_done():
 async def test_a_handler_that_takes_too_long_is_unavailable(call, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(dispatch, "OPERATION_TIMEOUT_S", 0.01)
 
+    began = time.monotonic()
     with capture_logs() as logs, pytest.raises(Unavailable):
         await call("thing.fail", b'{"name":"slow"}')
 
+    assert time.monotonic() - began < 1
     assert ["operation_timed_out"] == [line["event"] for line in logs]
+
+
+def test_a_call_ends_before_an_sdk_gives_up():
+    assert dispatch.OPERATION_TIMEOUT_S < 5
 
 
 async def test_a_bug_is_logged_once_with_its_traceback(call):

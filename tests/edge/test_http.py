@@ -202,6 +202,18 @@ async def test_a_body_that_is_too_large_is_refused(client: httpx.AsyncClient, is
     assert (413, "too_large") == (answer.status_code, answer.json()["error"]["code"])
 
 
+async def test_a_body_that_says_it_is_too_large_is_not_read(client: httpx.AsyncClient):
+    async def chunks() -> AsyncIterator[bytes]:
+        raise AssertionError
+        yield b""
+
+    answer = await save(
+        client, json=None, content=chunks(), headers={**bearer(), "content-length": "1000000000"}
+    )
+
+    assert 413 == answer.status_code
+
+
 async def test_the_largest_body_is_read(client: httpx.AsyncClient):
     body = b'{"name":"ball"}'.ljust(256 * 1024)
 
