@@ -251,14 +251,27 @@ async def test_a_session_that_the_sweep_ended_stops_counting_at_its_next_heartbe
 
 
 async def test_a_node_that_meets_a_new_life_registers_all_it_holds_at_once(
-    stage, node, stream_id, lease_store
+    stage, node, stream_id, lease_store, clock
 ):
     await stage.execute("UPDATE live_broadcasts SET started_at = started_at - interval '1 hour'")
     for n in range(3):
         await node.start(caller(f"fan {n}"), stream_id)
     await node.look()
+    clock.jump(0.1)
     lease_store.lose_all()
     await node.look()
     await asyncio.sleep(0.05)
 
-    assert 3 == len(next(iter(lease_store._broadcasts.values()))._leases)
+    [broadcast] = lease_store._broadcasts.values()
+    assert 3 == len(broadcast._leases)
+
+
+async def test_who_left_while_redis_was_away_is_gone_when_it_is_back(stage, node, stream_id, lease_store):
+    session = await node.start(ANN, stream_id)
+    lease_store.go_down()
+    await node.look()
+    await node.end(ANN, session.session_id)
+    await node.look()
+    lease_store.come_back()
+
+    assert 0 == await viewers(node, stream_id)
