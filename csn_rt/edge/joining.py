@@ -93,7 +93,11 @@ class Doorkeeper:
     ) -> Subscription:
         if since is not None and since.epoch in ("", ring.epoch):
             await self._topics.catch_up(line, since.offset)
-        place = line.topic.join(peer)
+        # Before anything is waited for: the position is one of this epoch.
+        epoch, place = ring.epoch, line.topic.join(peer)
+        if since is not None and since.epoch in ("", epoch) and place < since.offset <= ring.top:
+            line.topic.skip(peer, since.offset)  # a flush is due here that the client has had elsewhere
+            place = since.offset
         try:
             missed = None if since is None else await self._missed(line, ring, since, place)
         except BaseException:
@@ -102,7 +106,7 @@ class Doorkeeper:
         return Subscription(
             is_recoverable=True,
             is_positioned=True,
-            epoch=ring.epoch,
+            epoch=epoch,
             offset=place,
             publications=missed or (),
             is_recovered=missed is not None,

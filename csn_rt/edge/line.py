@@ -22,6 +22,7 @@ MAX_PAUSE_S: Final = 0.25
 SLICE_SOCKETS: Final = 200
 """About 2 ms of writing."""
 MAX_BACKLOG: Final = 128
+MAX_BACKLOG_BYTES: Final = 262_144
 """Events that may wait for a flush: a quarter of the ring, so that no flush comes after its events are
 forgotten."""
 
@@ -39,14 +40,21 @@ class Taken(Enum):
 class Line(Generic[MemoryT]):
     def __init__(self, topic: Topic[MemoryT], *, is_conflated: bool) -> None:
         self.topic: Topic[MemoryT] = topic
-        self.idle_since: float | None = None
-        self.repair: asyncio.Task[None] | None = None
+        self.idle_since = 0.0
+        """When it was opened or left last; means something only while nobody is there."""
+        self.repair: asyncio.Task[bool] | None = None
         self._is_conflated = is_conflated
         self._held: dict[int, Published] = {}
         self._flush_due: asyncio.Handle | None = None
         self._flushed_at = 0.0
         self._waiting_since = 0.0
         """When the oldest event of the next flush came."""
+        self._unflushed_bytes = 0
+
+    @property
+    def held_up_to(self) -> int:
+        """The newest event that is held; 0 when none is."""
+        return max(self._held, default=0)
 
     def take(self, event: Published) -> Taken:
         memory = self.topic.memory
@@ -83,8 +91,13 @@ class Line(Generic[MemoryT]):
         memory: Ring | Latest = self.topic.memory
         if not self.topic.backlog:
             self._waiting_since = asyncio.get_running_loop().time()
+        size = len(event.data) * (1 + len(event.redacts))
+        is_next = event.offset == memory.top + 1
+        if is_next and self._unflushed_bytes and self._unflushed_bytes + size > MAX_BACKLOG_BYTES:
+            self.flush()
         offer = memory.offer(event.offset, event.data)
         if offer is Offer.APPENDED:
+            self._unflushed_bytes += size
             if isinstance(memory, Ring):
                 for offset in event.redacts:
                     memory.redact(offset, event.data)
@@ -92,7 +105,7 @@ class Line(Generic[MemoryT]):
         return offer
 
     def _schedule_flush(self) -> None:
-        if self.topic.backlog >= MAX_BACKLOG:
+        if self.topic.backlog >= MAX_BACKLOG or self._unflushed_bytes >= MAX_BACKLOG_BYTES:
             self.flush()
         elif self._flush_due is None:
             loop = asyncio.get_running_loop()
@@ -108,10 +121,13 @@ class Line(Generic[MemoryT]):
             self._flush_due = None
         if self.topic.is_flushing:
             metrics.deliveries.inc(self.topic.flush())
+        self._unflushed_bytes = 0
         metrics.deliveries.inc(self.topic.flush())
         self._flush_ended()
 
     def _flush_slice(self) -> None:
+        if not self.topic.is_flushing:
+            self._unflushed_bytes = 0
         metrics.deliveries.inc(self.topic.flush(SLICE_SOCKETS))
         if self.topic.is_flushing:
             self._flush_due = asyncio.get_running_loop().call_soon(self._flush_slice)

@@ -10,7 +10,7 @@ Rule 5: a channel without subscribers lingers, so that a reconnect finds it warm
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -85,7 +85,7 @@ class Topics:
         ]
 
     async def close(self) -> None:
-        tasks = [*self._background, *self._opening.values()]
+        tasks: list[asyncio.Task[Any]] = [*self._background, *self._opening.values()]
         tasks += [line.repair for line in self._lines.values() if line.repair is not None]
         for line in self._lines.values():
             line.close()
@@ -96,7 +96,7 @@ class Topics:
     async def open(self, channel: Channel) -> AnyLine:
         """The channel's line, at its head. Raises Unavailable when the database is away."""
         if (line := self._lines.get(channel)) is not None:
-            line.idle_since = None
+            line.idle_since = asyncio.get_running_loop().time()
             return line
         if (opening := self._opening.get(channel)) is None:
             opening = self._opening[channel] = asyncio.create_task(self._load(channel))
@@ -135,11 +135,17 @@ class Topics:
             self._start_repair(line, event.offset)
 
     async def catch_up(self, line: AnyLine, offset: int) -> None:
-        """Read the log up to an offset that somebody has seen and this node has not."""
-        if line.topic.memory.top < offset:
-            repair = self._start_repair(line, offset, is_urgent=True)
-            await asyncio.shield(repair)
-            line.flush()
+        """Read the log up to an offset that somebody has seen and this node has not, or up to its end.
+
+        Raises Unavailable when the database is away.
+        """
+        memory: Ring | Latest = line.topic.memory
+        if memory.top < offset and line.repair is not None:
+            await asyncio.shield(line.repair)  # it may have begun before that offset was
+        if memory.top < offset:
+            is_done = await asyncio.shield(self._start_repair(line, offset, is_urgent=True))
+            if not is_done:
+                raise Unavailable("the database does not answer; try again")
 
     # Opening and closing
 
@@ -185,13 +191,8 @@ class Topics:
         while True:
             await asyncio.sleep(LINGER_S / 3)
             limit = asyncio.get_running_loop().time() - LINGER_S
-            idle = [
-                line
-                for line in self._lines.values()
-                if line.idle_since is not None and line.idle_since < limit
-            ]
-            for line in idle:
-                if not len(line.topic):
+            for line in list(self._lines.values()):
+                if line.idle_since < limit and not len(line.topic):
                     self._close(line)
 
     def _close(self, line: AnyLine) -> None:
@@ -233,14 +234,15 @@ class Topics:
                 if head.epoch != memory.epoch or head.offset > memory.top:
                     self._start_repair(line, head.offset)
 
-    def _start_repair(self, line: AnyLine, up_to: int, *, is_urgent: bool = False) -> asyncio.Task[None]:
+    def _start_repair(self, line: AnyLine, up_to: int, *, is_urgent: bool = False) -> asyncio.Task[bool]:
         if line.repair is None:
             is_log = line.topic.shows_offset
             hold_s = 0.0 if is_urgent else HOLD_S if is_log else HOLD_STATE_S
             line.repair = asyncio.create_task(self._repair(line, up_to, hold_s))
         return line.repair
 
-    async def _repair(self, line: AnyLine, up_to: int, hold_s: float) -> None:
+    async def _repair(self, line: AnyLine, up_to: int, hold_s: float) -> bool:
+        """Answers whether the log could be read."""
         topic = line.topic
         try:
             await asyncio.sleep(hold_s)
@@ -248,11 +250,16 @@ class Topics:
                 await self._fill(line, topic.memory, up_to)
         except Unavailable:
             logger.info("repair_put_off", channel=topic.channel)
+            return False
         except Exception:
             logger.exception("repair_failed", channel=topic.channel)
+            return False
         finally:
             line.repair = None
             line.forget_held()
+        if line.held_up_to > up_to:  # another hole appeared while this one was repaired
+            self._start_repair(line, line.held_up_to)
+        return True
 
     async def _fill(self, line: AnyLine, memory: Ring, up_to: int) -> None:
         channel = line.topic.channel
@@ -262,13 +269,12 @@ class Topics:
                 if head.epoch == memory.epoch and memory.top >= min(up_to, head.offset):
                     return
                 is_log = line.topic.shows_offset
-                events = (
-                    await log.read_after(connection, channel, memory.top, REPAIR_EVENTS) if is_log else []
-                )
-            if head.epoch != memory.epoch or not _follows(events, memory.top):
+                after = memory.top
+                events = await log.read_after(connection, channel, after, REPAIR_EVENTS) if is_log else []
+            has_moved = memory.top > after  # what was missing came by itself while the log was read
+            if head.epoch != memory.epoch or not (has_moved or _follows(events, after)):
                 self._restart(line, memory, head)
                 return
-            after = memory.top
             for event in events:
                 line.take(event)
             metrics.gaps_repaired.inc()

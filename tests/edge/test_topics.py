@@ -1,7 +1,9 @@
 """The lines of a node, on a real log and a bus that fails on purpose."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from csn_rt.db.pool import Database
 from csn_rt.edge import topics as topics_module
 from csn_rt.edge.telling import Teller, envelopes
 from csn_rt.edge.topics import Topics
+from csn_rt.errors import Unavailable
 from csn_rt.wire import names
 from csn_rt.wire.frames import Frame
 from csn_rt.wire.names import CATALOG, Channel
@@ -261,7 +264,7 @@ async def test_a_node_that_is_behind_catches_up_with_what_a_client_has_seen(here
     await commit(here.db, "one", "two")
     await here.topics.catch_up(line, 2)
 
-    assert line.topic.flushed == 2
+    assert line.topic.memory.top == 2
 
 
 async def test_a_redaction_reaches_the_memory_of_every_node(here, there):
@@ -292,3 +295,153 @@ def test_an_event_that_redacts_ends_its_envelope():
     two = Published(CATALOG, "abcdefgh", 9, b"2")
 
     assert [envelope.redacts for envelope in envelopes("me", [one, two])] == [[3], []]
+
+
+@asynccontextmanager
+async def reading_interrupted(monkeypatch, interrupt: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """While the log is read for the first time, after the reading and before its answer is used."""
+    read_after = log.read_after
+    interrupts = [interrupt]
+
+    async def read(*args: Any) -> list[Published]:
+        events = await read_after(*args)
+        if interrupts:
+            await interrupts.pop()()
+        return events
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "read_after", read)
+        yield
+
+
+async def test_what_comes_late_while_the_hole_is_read_loses_nobody(here, monkeypatch):
+    peer = await here.subscribe(CATALOG)
+    first, second, third = await commit(here.db, "one", "two", "three")
+
+    async def come_late() -> None:
+        here.topics.accept(first)
+
+    async with reading_interrupted(monkeypatch, come_late):
+        here.topics.accept(third)
+        await heard(peer, "one", "two", "three")
+        here.topics.accept(second)
+        await asyncio.sleep(0.05)
+
+    assert peer.lost_channels == []
+
+
+async def test_rule_2_a_hole_that_appears_while_another_is_repaired_is_fetched_too(here, monkeypatch):
+    monkeypatch.setattr(topics_module, "COMPARE_S", 60.0)
+    await here.topics.close()
+    await here.topics.start()
+    peer = await here.subscribe(CATALOG)
+    _, second = await commit(here.db, "one", "two")
+
+    async def skip_one() -> None:
+        _, fourth = await commit(here.db, "three", "four")
+        here.topics.accept(fourth)
+
+    async with reading_interrupted(monkeypatch, skip_one):
+        here.topics.accept(second)
+        await heard(peer, "one", "two", "three", "four")
+
+
+async def test_catching_up_goes_on_after_a_repair_that_saw_less(here, monkeypatch):
+    await here.subscribe(CATALOG)
+    line = await here.topics.open(CATALOG)
+    _, second = await commit(here.db, "one", "two")
+    caught_up: list[asyncio.Task[None]] = []
+
+    async def come_back_with_more() -> None:
+        await commit(here.db, "three")
+        caught_up.append(asyncio.create_task(here.topics.catch_up(line, 3)))
+        await asyncio.sleep(0)
+
+    async with reading_interrupted(monkeypatch, come_back_with_more):
+        here.topics.accept(second)
+        async with asyncio.timeout(5):
+            while not caught_up:
+                await asyncio.sleep(0.005)
+            await caught_up[0]
+
+    assert line.topic.memory.top == 3
+
+
+async def test_catching_up_without_a_database_is_not_taken_for_caught_up(here, monkeypatch):
+    await here.subscribe(CATALOG)
+    line = await here.topics.open(CATALOG)
+
+    async def be_away(*_args: Any) -> None:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(log, "heads_of", be_away)
+    with pytest.raises(Unavailable):
+        await here.topics.catch_up(line, 2)
+
+
+async def test_an_offset_that_nobody_gave_out_is_not_waited_for(here):
+    await here.subscribe(CATALOG)
+    line = await here.topics.open(CATALOG)
+    async with asyncio.timeout(2):
+        await here.topics.catch_up(line, 2**63 - 1)
+
+    assert line.topic.memory.top == 0
+
+
+async def test_events_too_large_for_the_memory_are_delivered_before_they_are_forgotten(here):
+    peer = await here.subscribe(CATALOG)
+    large = [f"{n}" + "x" * 40_000 for n in range(60)]
+    here.tell(await commit(here.db, *large))
+    here.tell(await commit(here.db, "small"))
+
+    await heard(peer, *large, "small")
+
+
+async def test_rule_5_a_topic_that_was_opened_in_vain_is_closed_too(here, monkeypatch):
+    monkeypatch.setattr(topics_module, "LINGER_S", 0.05)
+    await here.topics.close()
+    await here.topics.start()
+    await here.topics.open(CATALOG)
+    await here.topics.open(CATALOG)
+    await asyncio.sleep(0.3)
+
+    assert here.closed == [CATALOG]
+    assert here.topics.get(CATALOG) is None
+
+
+async def test_rule_5_a_topic_with_subscribers_is_not_closed(here, monkeypatch):
+    monkeypatch.setattr(topics_module, "LINGER_S", 0.05)
+    await here.topics.close()
+    await here.topics.start()
+    await here.subscribe(CATALOG)
+    await asyncio.sleep(0.3)
+
+    assert here.closed == []
+
+
+async def test_an_opening_that_fails_leaves_nothing_behind(here, monkeypatch):
+    async def be_away(*_args: Any) -> None:
+        raise Unavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "ensure", be_away)
+        opening = asyncio.create_task(here.topics.open(CATALOG))
+        (early,) = await commit(here.db, "early")
+        here.topics.accept(early)
+        with pytest.raises(Unavailable):
+            await opening
+    peer = await here.subscribe(CATALOG)
+    here.tell(await commit(here.db, "late"))
+
+    await heard(peer, "late")
+
+
+async def test_who_gives_up_while_a_topic_opens_does_not_take_it_from_the_others(here):
+    impatient = asyncio.create_task(here.topics.open(CATALOG))
+    patient = asyncio.create_task(here.subscribe(CATALOG))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    peer = await patient
+    here.tell(await commit(here.db, "one"))
+
+    await heard(peer, "one")
