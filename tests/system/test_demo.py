@@ -109,6 +109,9 @@ async def watch(demo, story):
         story.sent = await fan.call("chat.send", stream_id=stream_id, text="hello bots", client_id="c-1")
         counts = await fan.call("viewers.get", stream_ids=[stream_id])
         story.viewers = counts["items"][0]["viewers"]
+        socket_of_the_sdk = fan.client._conn
+    # The SDK does not wait for its socket to be closed, and this event loop ends here.
+    await socket_of_the_sdk.wait_closed()
 
 
 async def look_again(demo, story):
