@@ -83,11 +83,11 @@ SELECT l.id, l.person, l.broadcast_id, b.stream_id, e.id IS NOT NULL AS has_ende
   FROM leaving l JOIN live_broadcasts b ON b.id = l.broadcast_id LEFT JOIN ended e ON e.id = l.id;
 
 -- name: end_lost_sessions(silent_ms, limit) -> value
--- They end at their last heartbeat, so what they watched stays as it is.
+-- They end at their last heartbeat, so what they watched stays as it is. In no order: that would make it tempting to
+-- walk the primary key, past every session that ever was.
 WITH lost AS (
     SELECT id FROM live_stream_sessions
      WHERE ended_at IS NULL AND last_heartbeat_at < now() - $1::bigint * interval '1 millisecond'
-     ORDER BY id
      LIMIT $2
        FOR UPDATE SKIP LOCKED
 ), ended AS (

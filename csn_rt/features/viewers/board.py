@@ -114,12 +114,10 @@ class Board:
     def learn(self, stream: Stream, *, is_everywhere: bool = False) -> Tally:
         now = self._clock()
         tally = self._tallies.get(stream.stream_id)
+        before = tally.stream.on_air if tally is not None else None
         if tally is None:
             tally = self._tallies[stream.stream_id] = Tally(stream, now)
-            before = None
-        else:
-            before = tally.stream.on_air
-            self._tell(tally.learn(stream, now, is_everywhere=is_everywhere))
+        self._tell(tally.learn(stream, now, is_everywhere=is_everywhere))
         if before is not None and before != stream.on_air:
             self._leave_air(before)
         if stream.on_air is not None and before != stream.on_air:

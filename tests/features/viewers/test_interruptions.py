@@ -137,7 +137,10 @@ async def test_after_flushall_the_number_is_right_within_5_s_and_never_wrong_bef
     for each in (node, other):
         for n in range(3 if has_viewers else 0):
             await each.start(anonymous(f"{each.name} {n}"), stream_id)
+    gone = await node.start(ANN, stream_id)
     expected = 6 if has_viewers else 0
+    await eventually(lambda: other.heard_numbers(stream_id)[-1] == expected + 1)
+    await node.end(ANN, gone.session_id)
     await eventually(lambda: other.heard_numbers(stream_id)[-1] == expected)
     # Of a broadcast that began just now, nobody would expect that it had viewers.
     await real_stage.execute("UPDATE live_broadcasts SET started_at = started_at - interval '1 hour'")

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from csn_rt.bus.leases import Ask
+from csn_rt.bus.leases_redis import RedisLeases
 from csn_rt.errors import Conflict, NotFound
 from csn_rt.wire import names
 from tests.features.viewers.stage import anonymous, caller, eventually
@@ -155,9 +157,12 @@ async def test_the_number_grows_over_broadcasts_also_when_the_clock_was_set_back
     hour = 3_600_000
     await real_stage.execute("UPDATE live_broadcasts SET seq = seq + $1", hour)
     before = (await node.snapshot(stream_id))["seq"]
-    await node.go_on_air(stream_id)
+    broadcast_id = await node.go_on_air(stream_id)
 
     assert (await node.snapshot(stream_id))["seq"] > before
+    # The leases, which number the pushes of all nodes, know it too.
+    [count] = await node.leases.count([Ask(broadcast_id=broadcast_id, age_ms=0, purpose="read")])
+    assert count.seq > before
 
 
 async def test_the_record_has_peak_average_unique_viewers_and_watch_minutes(real_stage, node, stream_id):
@@ -309,3 +314,45 @@ async def test_an_end_that_the_bus_lost_is_told_when_the_nodes_read_the_streams(
     await node.go_off_air(stream_id)
 
     assert 1.5 > await eventually(lambda: other.heard(stream_id)[-1]["state"] == "ended")
+
+
+class HeldLeases:
+    """Leases whose answers wait until they are let go."""
+
+    def __init__(self, leases):
+        self._leases = leases
+        self.is_held = asyncio.Event()
+        self.may_go = asyncio.Event()
+        self.may_go.set()
+
+    async def count(self, asks):
+        counts = await self._leases.count(asks)
+        if not self.may_go.is_set():
+            self.is_held.set()
+            await self.may_go.wait()
+        return counts
+
+    async def close(self):
+        await self._leases.close()
+
+
+async def test_an_answer_about_an_earlier_broadcast_says_nothing_about_the_next_one(
+    real_stage, node, stream_id, redis_url
+):
+    leases = HeldLeases(RedisLeases(redis_url))
+    slow = await real_stage.node("slow", leases)
+    slow.viewers.watch(stream_id)
+    await node.go_on_air(stream_id)
+    for n in range(3):
+        await slow.start(caller(f"fan {n}"), stream_id)
+    await asyncio.sleep(0.3)
+    leases.may_go.clear()
+    await leases.is_held.wait()
+    await node.go_off_air(stream_id)
+    await node.go_on_air(stream_id)
+    await slow.viewers.look_up(stream_id)
+    leases.may_go.set()
+    await asyncio.sleep(0.3)
+
+    after_end = slow.heard_numbers(stream_id)[slow.heard_numbers(stream_id).index(None) :]
+    assert {None, 0} == set(after_end)
