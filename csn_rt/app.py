@@ -202,7 +202,7 @@ def _readiness(db: Database, bus: RedisBus, node: Node) -> dict[str, Callable[[]
     async def is_heard() -> bool:
         return bus.is_up
 
-    async def is_staying() -> bool:
+    async def is_accepting() -> bool:
         return not node.is_draining
 
-    return {"database": database, "schema": schema, "bus": is_heard, "draining": is_staying}
+    return {"database": database, "schema": schema, "bus": is_heard, "accepting": is_accepting}

@@ -62,7 +62,7 @@ class WebSocketEndpoint:
     def _is_allowed(self, headers: Headers) -> bool:
         """Only browsers send an Origin: it must be this host itself or one of those allowed."""
         origin = headers.get("origin")
-        if origin is None or origin in self._allowed_origins:
+        if origin is None or origin in self._allowed_origins or "*" in self._allowed_origins:
             return True
         return urlsplit(origin).netloc == headers.get("host")
 

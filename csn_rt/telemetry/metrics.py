@@ -27,7 +27,6 @@ _LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 
 connections: Final = Gauge("csn_connections", "Clients that are connected now.", registry=REGISTRY)
 subscriptions: Final = Gauge("csn_subscriptions", "Subscriptions that are live now.", registry=REGISTRY)
-commands: Final = Counter("csn_commands_total", "Commands of the socket.", ["kind"], registry=REGISTRY)
 deliveries: Final = Counter(
     "csn_deliveries_total", "Events handed to a subscriber's socket.", registry=REGISTRY
 )

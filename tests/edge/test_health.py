@@ -98,7 +98,6 @@ async def test_metrics_are_readable_and_named_by_the_rules():
     for name in (
         "csn_connections",
         "csn_subscriptions",
-        "csn_commands",
         "csn_deliveries",
         "csn_gaps_repaired",
         "csn_operations",

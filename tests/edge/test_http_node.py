@@ -81,7 +81,7 @@ async def test_a_node_is_ready_when_all_it_needs_answers(client: httpx.AsyncClie
     answer = await client.get("/readyz")
 
     assert 200 == answer.status_code
-    assert {"database", "schema", "bus", "draining"} == set(answer.json()["checks"])
+    assert {"database", "schema", "bus", "accepting"} == set(answer.json()["checks"])
     assert {"ok"} == set(answer.json()["checks"].values())
 
 
@@ -137,7 +137,7 @@ async def test_a_draining_node_is_not_ready(node_behind_proxies: RunningNode, cl
 
     ready = await client.get("/readyz")
 
-    assert (503, "failed") == (ready.status_code, ready.json()["checks"]["draining"])
+    assert (503, "failed") == (ready.status_code, ready.json()["checks"]["accepting"])
 
 
 async def test_what_is_on_is_in_the_metrics(client: httpx.AsyncClient, node_behind_proxies: RunningNode):

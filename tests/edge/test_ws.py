@@ -18,7 +18,7 @@ from csn_rt.db.log import Outgoing
 from csn_rt.wire import names
 from tests.support.fans import Fan, until
 from tests.support.league import make_stream
-from tests.support.nodes import SECRET, RunningNode, token
+from tests.support.nodes import SECRET, RunningNode, running_node, token
 
 WAIT_S = 10.0
 
@@ -254,3 +254,14 @@ async def test_under_another_server_the_ordinary_send_does_the_same(database_url
 
     assert room.texts == ["hello"]
     assert bad.disconnects[0].code == 3500
+
+
+async def test_any_site_is_let_in_where_all_are_allowed(database_url, redis_url):
+    async with (
+        running_node(database_url, redis_url, allowed_origins=["*"]) as node,
+        raw_socket(node, origin="https://elsewhere.example") as ws,
+    ):
+        await ws.send('{"id":1,"connect":{}}')
+        (answer,) = await replies(ws, 1)
+
+    assert answer["id"] == 1
