@@ -84,7 +84,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.session = opened(self.now)
         self.next_id = 1
         self.said = {}
-        """Every command by its id: (its place in the order, its request's name)."""
+        """Every command by its id: (its place in the order, its request's name, its channel)."""
         self.waiting = set()
         """Ids of commands that have no reply yet."""
         self.asked = {}
@@ -124,7 +124,7 @@ class SessionMachine(RuleBasedStateMachine):
         command_id = self.next_id
         self.next_id += 1
         if name != "send":
-            self.said[command_id] = (command_id, name)
+            self.said[command_id] = (command_id, name, request[name].get("channel"))
             if self.session.state is not State.FAILED:
                 self.waiting.add(command_id)
         return {**request, "id": command_id}
@@ -182,7 +182,8 @@ class SessionMachine(RuleBasedStateMachine):
         assert is_used_again or self.give(ask, data) == [], "rule 5: one reply"
 
     def give(self, ask, data):
-        is_good = data.draw(OFTEN)
+        is_fatal_if_refused = isinstance(ask, Authenticate | VerifyRefresh)
+        is_good = data.draw(OFTEN if is_fatal_if_refused else st.booleans())
         return self.give_what_was_asked(ask, data) if is_good else self.refuse(ask, data)
 
     def give_what_was_asked(self, ask, data):
@@ -305,7 +306,7 @@ class SessionMachine(RuleBasedStateMachine):
     def hear_reply(self, reply):
         command_id = reply.pop("id")
         ((kind, content),) = reply.items()
-        name = self.said[command_id][1]
+        _, name, channel = self.said[command_id]
         assert command_id in self.waiting, "rule 5: one reply for each command"
         self.waiting.remove(command_id)
         assert self.has_sent or name == "connect", "rule 4: the connect reply is the first"
@@ -317,9 +318,11 @@ class SessionMachine(RuleBasedStateMachine):
             return None
         assert kind == name, "rule 5: the result is of the request's kind"
         assert kind in RESULTS
+        if kind == "unsubscribe":
+            assert channel not in self.places, "rule 6: Leave stands before the reply"
         if kind != "subscribe":
             return None
-        (channel,) = [join.channel for join in self.places.values() if join and join.command_id == command_id]
+        assert self.places[channel].command_id == command_id
         self.places[channel] = None
         return channel
 
@@ -338,7 +341,8 @@ class SessionMachine(RuleBasedStateMachine):
     def nothing_waits_for_nothing(self):
         """Whoever is held is held by something that the shell owes an answer to."""
         if len(self.session._held):
-            assert any(isinstance(ask, Authenticate | Join) for ask in self.asked.values())
+            owed = [ask for ask in self.asked.values() if ask.command_id in self.waiting]
+            assert any(isinstance(ask, Authenticate | Join) for ask in owed)
 
     def teardown(self):
         """When the shell has answered everything, every command has had its reply."""
