@@ -174,3 +174,37 @@ def test_a_retry_of_anything_that_was_said_changes_nothing(history, data):
 
     assert ["duplicate"] * len(later) == outcomes
     assert state == (row, sessions)
+
+
+@pytest.mark.parametrize(
+    ("step", "pause_ms", "back_ms"),
+    [
+        pytest.param(2, 1_000, 0, id="holes in the numbers"),
+        pytest.param(1, 100_000, 0, id="silences"),
+        pytest.param(1, 1_000, 1_000, id="ever less far"),
+    ],
+)
+async def test_the_statement_and_the_pure_function_forget_the_same(db, content_id, step, pause_ms, back_ms):
+    """Sessions that are too odd to be kept whole, and then everything late that they left out."""
+    odd = [
+        Report(
+            session_id="phone",
+            seq=n * step,
+            event="progress",
+            position_ms=400_000 - n * back_ms,
+            duration_ms=DURATION_MS,
+            at_ms=NOW_MS - (40 - n) * pause_ms,
+        )
+        for n in range(40)
+    ]
+    late = [
+        msgspec.structs.replace(each, seq=each.seq + 1, event="seek" if each.seq % 3 else "start")
+        for each in odd
+    ]
+    history = [*odd, *(late[::-1] if step == 2 else [])]
+    history.append(msgspec.structs.replace(odd[-1], seq=100, position_ms=390_500))
+
+    outcomes, rows = await run_in_sql(db, content_id, [[("ann", each)] for each in history])
+
+    assert run(history)[0] == outcomes
+    assert run(history)[1] == rows["ann"]
