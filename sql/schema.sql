@@ -620,7 +620,7 @@ COMMENT ON COLUMN live_viewer_samples.broadcast_id IS 'The broadcast.';
 COMMENT ON COLUMN live_viewer_samples.at IS 'When it was counted.';
 COMMENT ON COLUMN live_viewer_samples.viewers IS 'Distinct persons watching.';
 COMMENT ON COLUMN live_viewer_samples.sessions IS 'Watch sessions that count.';
-COMMENT ON COLUMN live_viewer_samples.life IS 'The life of the counting; a loss of Redis begins a new one.';
+COMMENT ON COLUMN live_viewer_samples.life IS 'The life of the counting, as the time of its beginning in microseconds; a loss of Redis begins a new one.';
 COMMENT ON COLUMN live_viewer_samples.viewer_ms IS 'Viewers times milliseconds since the beginning of that life: the difference of two samples, divided by the time between them, is the exact average.';
 
 

@@ -136,8 +136,8 @@ UPDATE live_stream_sessions s
 
 -- name: end_broadcast(broadcast_id, ended_by, seq_floor, peak) -> row
 -- The average is the sum of viewers times time over the samples, the last of which was taken at the end. Between two
--- samples of one life the sum is known exactly; over a loss of Redis the earlier number stands for the time between.
--- Without any sample it is made from the sessions.
+-- samples of one life the sum is known exactly; over a loss of Redis the earlier number stands for the time between,
+-- and before the first sample that sample. Without any sample it is made from the sessions.
 WITH timed AS (
     SELECT s.at, s.viewers, s.viewer_ms, s.life, b.started_at,
            lag(s.at) OVER w AS before_at, lag(s.viewers) OVER w AS before_viewers,
@@ -147,7 +147,10 @@ WITH timed AS (
      WHERE s.broadcast_id = $1
     WINDOW w AS (ORDER BY s.at)
 ), summed AS (
-    SELECT sum(CASE WHEN before_at IS NULL THEN viewer_ms
+    SELECT sum(CASE WHEN before_at IS NULL AND to_timestamp(life / 1000000.0) <= started_at + interval '5 seconds'
+                    THEN viewer_ms
+                    WHEN before_at IS NULL
+                    THEN viewers * (extract(epoch FROM at - started_at) * 1000)::double precision
                     WHEN before_life = life THEN viewer_ms - before_viewer_ms
                     ELSE before_viewers * (extract(epoch FROM at - before_at) * 1000)::double precision END)
            + sum(CASE WHEN is_last THEN viewers * (extract(epoch FROM greatest(now() - at, interval '0')) * 1000)

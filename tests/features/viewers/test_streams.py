@@ -212,6 +212,20 @@ async def test_the_average_over_a_loss_of_redis_uses_the_earlier_sample(real_sta
     assert 10.1 == pytest.approx((await node.go_off_air(stream_id)).average_viewers, abs=0.05)
 
 
+async def test_the_average_without_a_sample_before_a_loss_uses_the_first_one_after_it(
+    real_stage, node, stream_id
+):
+    await node.go_on_air(stream_id)
+    await real_stage.execute("UPDATE live_broadcasts SET started_at = started_at - interval '100 s'")
+    await real_stage.execute(
+        """INSERT INTO live_viewer_samples
+           SELECT id, started_at + interval '99 s', 20, 20, extract(epoch FROM now()) * 1000000, 3
+             FROM live_broadcasts"""
+    )
+
+    assert 20 == pytest.approx((await node.go_off_air(stream_id)).average_viewers, abs=0.3)
+
+
 async def test_the_average_is_exact_between_samples(real_stage, node, stream_id):
     await node.go_on_air(stream_id)
     sessions = [await node.start(caller(f"fan {n}"), stream_id) for n in range(4)]
