@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterator
+from math import inf
 from typing import Generic, TypeVar
 
 Owner = TypeVar("Owner")
@@ -9,7 +10,7 @@ Owner = TypeVar("Owner")
 
 class Schedule(Generic[Owner]):
     """An owner has one due time; setting it again replaces it. Entries that were replaced are dropped when
-    met."""
+    met; what is due at infinity, which is never met, has none."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Owner]] = []
@@ -21,6 +22,9 @@ class Schedule(Generic[Owner]):
 
     def set(self, owner: Owner, due: float) -> None:
         if self._due.get(owner) == due:
+            return
+        if due == inf:
+            self.discard(owner)
             return
         self._due[owner] = due
         self._count += 1

@@ -41,6 +41,11 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             # centrifuge-python up to 0.6 sends this header without a value, which the parser refuses.
             data = data.replace(_EMPTY_SUBPROTOCOL, b"")
         super().data_received(data)
+        if self.transport.is_closing():
+            self._drop_later()
+
+    def eof_received(self) -> None:
+        self._drop_later()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -75,11 +80,15 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         self.on_writable()
 
     def write(self, frame: Frame) -> None:
-        if not self.close_sent:
+        # uvloop's transport raises when it is closed, and the reader hears of that a little later.
+        if not self.close_sent and not self.transport.is_closing():
             self.transport.write(frame.wire)
 
     def close(self, code: CloseCode, reason: str) -> None:
-        if self.close_sent or self.transport.is_closing() or self.conn.state is not OPEN:
+        if self.close_sent:
+            return
+        if self.transport.is_closing() or self.conn.state is not OPEN:
+            self._drop_later()
             return
         self.is_writable = False
         self.conn.send_close(int(code), reason)
@@ -90,10 +99,22 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.abort)
+        self._drop_later()
 
     def abort(self) -> None:
         self.transport.abort()
+
+    def shutdown(self) -> None:
+        # uvicorn would send a second close frame after the answer to the peer's, which is refused.
+        if self.transport.is_closing():
+            self._drop_later()
+        else:
+            super().shutdown()
+
+    def _drop_later(self) -> None:
+        """A transport that closes waits for ever until what it has still to write is taken."""
+        if self.close_timer is None:
+            self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.abort)
 
 
 class Server(uvicorn.Server):

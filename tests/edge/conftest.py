@@ -1,13 +1,24 @@
 """Two nodes on one PostgreSQL and one Redis, and a stream that is on."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
+import uvloop
 
 from csn_rt.wire.roles import Role
 from tests.support.fans import Fan
 from tests.support.league import make_stream
 from tests.support.nodes import RunningNode, running_node, token
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """A module may ask for the loop that serves in production."""
+    if getattr(item.getparent(pytest.Module).obj, "ON_UVLOOP", False):
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture

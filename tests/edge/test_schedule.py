@@ -1,5 +1,8 @@
 """When each connection is looked at."""
 
+import weakref
+from math import inf
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,3 +52,17 @@ def test_exactly_those_whose_last_set_time_has_come_are_due_and_once(sets, now):
         model[owner] = due
 
     assert sorted(schedule.due(now)) == sorted(owner for owner, due in model.items() if due <= now)
+
+
+def test_what_is_due_at_infinity_is_not_kept_for_ever():
+    class Owner: ...
+
+    schedule: Schedule[Owner] = Schedule()
+    owner = Owner()
+    schedule.set(owner, 1.0)
+    schedule.set(owner, inf)
+    still_there = weakref.ref(owner)
+    del owner
+
+    assert list(schedule.due(1.0)) == []
+    assert still_there() is None

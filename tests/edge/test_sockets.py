@@ -1,0 +1,166 @@
+"""Sockets that come to an odd end, on the event loop that serves in production."""
+
+import asyncio
+import gc
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from csn_rt.edge import server as server_module
+from csn_rt.edge.server import FrameProtocol
+from csn_rt.edge.ws import Connection, now
+from csn_rt.wire import names
+from tests.edge.test_ws import fill, quiet
+from tests.support.fans import until
+from tests.support.nodes import RunningNode
+
+__all__ = ["quiet"]
+
+ON_UVLOOP = True
+TEXT, CLOSE, PING, PONG, CONTINUATION = 0x81, 0x88, 0x89, 0x8A, 0x80
+
+
+def masked(first: int, payload: bytes) -> bytes:
+    """A client's frame; its mask is zero, so that the payload can be read."""
+    size = len(payload)
+    head = struct.pack("!BB", first, 0x80 | size) if size < 126 else struct.pack("!BBH", first, 0xFE, size)
+    return head + bytes(4) + payload
+
+
+def command(**fields: Any) -> bytes:
+    return masked(TEXT, json.dumps(fields).encode())
+
+
+class Client:
+    """A TCP connection after the handshake."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.received = b""
+
+    async def send(self, *frames: bytes) -> None:
+        """All in one segment."""
+        await asyncio.get_running_loop().sock_sendall(self.sock, b"".join(frames))
+
+    async def wait_for(self, text: bytes) -> None:
+        async with asyncio.timeout(10):
+            while text not in self.received:
+                data = await asyncio.get_running_loop().sock_recv(self.sock, 65_536)
+                assert data, self.received
+                self.received += data
+
+    def reset(self) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+@asynccontextmanager
+async def raw_client(node: RunningNode) -> AsyncIterator[Client]:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", int(node.url.rpartition(":")[2])))
+        client = Client(sock)
+        await client.send(
+            b"GET /connection/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await client.wait_for(b"\r\n\r\n")
+        yield client
+
+
+def connections() -> list[Connection]:
+    gc.collect()
+    return [each for each in gc.get_objects() if type(each) is Connection]
+
+
+async def stalled(client: Client, node: RunningNode, stream_id: str, db: Any) -> FrameProtocol:
+    """The client subscribes, and reads nothing until the server can write no more."""
+    channel = names.stream_chat(stream_id)
+    await client.send(command(id=1, connect={}), command(id=2, subscribe={"channel": channel}))
+    await client.wait_for(b'"id":2')
+    await fill(db, stream_id, node, 2_000)
+    (connection,) = [each for each in node.app.node.sockets if not each.is_writable]
+    assert isinstance(connection, Connection)
+    assert isinstance(connection._writer, FrameProtocol)
+    return connection._writer
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_of_a_socket_that_is_gone_nothing_is_kept(node, is_reset):
+    for _ in range(3):
+        async with raw_client(node) as client:
+            await client.send(command(id=1))  # ends before it is scheduled
+        async with raw_client(node) as client:
+            await client.send(command(id=1, connect={}), command(id=2, subscribe={"channel": names.CATALOG}))
+            await client.wait_for(b'"id":2')
+            if is_reset:
+                client.reset()
+    await until(lambda: not node.app.node.sockets)
+    await asyncio.sleep(0.05)
+    assert list(node.app.node.schedule.due(now() + 60.0)) == []
+
+    assert connections() == []
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_commands_before_a_reset_are_answered_to_nobody(node):
+    for _ in range(5):
+        async with raw_client(node) as client:
+            calls = [command(id=n, rpc={"method": "auth.whoami"}) for n in range(2, 60)]
+            await client.send(command(id=1, connect={}), *calls)
+            client.reset()
+    await until(lambda: not node.app.node.sockets)
+    await asyncio.sleep(0.05)
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_broken_text_before_a_close_is_no_error_of_ours(node):
+    async with raw_client(node) as client:
+        await client.send(masked(TEXT, b"\xff\xfe"), masked(CLOSE, struct.pack("!H", 1000)))
+        await until(lambda: not node.app.node.sockets)
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_message_in_pieces_with_a_ping_between_them_is_one_message(node):
+    async with raw_client(node) as client:
+        await client.send(
+            masked(0x01, b'{"id":1,'),
+            masked(PING, b"are you there"),
+            masked(0x00, b'"connect"'),
+            masked(CONTINUATION, b":{}}"),
+        )
+        await client.wait_for(b'"id":1')
+
+    assert bytes([PONG, 13]) + b"are you there" in client.received
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("say", ["close", "end of file", "nothing"])
+async def test_who_goes_without_reading_what_waits_for_him_is_dropped(node, stream_id, db, monkeypatch, say):
+    monkeypatch.setattr(server_module, "CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("csn_rt.edge.node.WRITE_TIMEOUT_S", 0.5)
+    async with raw_client(node) as client:
+        protocol = await stalled(client, node, stream_id, db)
+        if say == "close":
+            await client.send(masked(CLOSE, struct.pack("!H", 1000)))
+        elif say == "end of file":
+            client.sock.shutdown(socket.SHUT_WR)
+        await until(lambda: protocol.disconnected)
+        await until(lambda: not node.app.node.sockets)
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_server_ends_while_somebody_goes_without_reading(node, stream_id, db):
+    async with raw_client(node) as client:
+        protocol = await stalled(client, node, stream_id, db)
+        await client.send(masked(CLOSE, struct.pack("!H", 1000)))
+        await until(lambda: not node.app.node.sockets)
+        protocol.shutdown()
+        protocol.abort()
