@@ -636,6 +636,7 @@ CREATE TABLE playback_sessions (
     user_at timestamp with time zone,
     least_ms bigint,
     most_ms bigint,
+    shortest_ms bigint,
     seek_seq bigint,
     seek_is_user boolean DEFAULT false NOT NULL,
     ending playback_mark,
@@ -663,6 +664,7 @@ COMMENT ON COLUMN playback_sessions.last_at IS 'When the newest report happened,
 COMMENT ON COLUMN playback_sessions.user_at IS 'When a person acted last, starts not counted; NULL: never.';
 COMMENT ON COLUMN playback_sessions.least_ms IS 'The lowest position that was reported.';
 COMMENT ON COLUMN playback_sessions.most_ms IS 'The highest position that was reported.';
+COMMENT ON COLUMN playback_sessions.shortest_ms IS 'The shortest duration that it named, by which positions near the start are judged; NULL: none.';
 COMMENT ON COLUMN playback_sessions.seek_seq IS 'Number of the newest seek that counts; NULL: none.';
 COMMENT ON COLUMN playback_sessions.seek_is_user IS 'Whether a person made that seek.';
 COMMENT ON COLUMN playback_sessions.ending IS 'The completion with the highest number; NULL: none.';
