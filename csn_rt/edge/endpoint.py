@@ -1,7 +1,9 @@
 """`GET /connection/websocket`: who may come in, and in which encoding they speak."""
 
+import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from csn_rt.core.session import Session
 from csn_rt.edge.node import Node
 from csn_rt.edge.server import writer_of
-from csn_rt.edge.writers import AsgiWriter
+from csn_rt.edge.writers import AsgiWriter, Writer
 from csn_rt.edge.ws import Connection, now
 from csn_rt.features.context import new_id
 from csn_rt.wire import json_codec
@@ -40,10 +42,18 @@ class WebSocketEndpoint:
             return
         subprotocol = JSON_SUBPROTOCOL if JSON_SUBPROTOCOL in scope.get("subprotocols", ()) else None
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        connection = self._connect(scope, headers, send)
-        await connection.read(receive)
+        if (direct := writer_of(scope)) is not None:
+            await self._connect(scope, headers, direct).read(receive)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as reading:
+                writer = AsgiWriter(send, reading)
+                try:
+                    await self._connect(scope, headers, writer).read(receive)
+                finally:
+                    writer.abort()
 
-    def _connect(self, scope: Scope, headers: Headers, send: Send) -> Connection:
+    def _connect(self, scope: Scope, headers: Headers, writer: Writer) -> Connection:
         session = Session(
             json_codec, client_id=new_id(), first_ping_s=random.uniform(*FIRST_PING_S), now=now()
         )
@@ -52,7 +62,7 @@ class WebSocketEndpoint:
             self._node,
             session,
             json_codec,
-            writer_of(scope) or AsgiWriter(send),
+            writer,
             ip=client[0] if client else "",
             user_agent=headers.get("user-agent", "")[:500],
         )

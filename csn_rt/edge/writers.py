@@ -38,12 +38,16 @@ class Writer(Protocol):
 
 
 class AsgiWriter:
-    """Frames wait in a bounded queue for the one task that sends them."""
+    """Frames wait in a bounded queue for the one task that sends them.
 
-    def __init__(self, send: Send) -> None:
+    An application cannot drop a socket, it can only stop: `reading` is the limit of the one that carries it.
+    """
+
+    def __init__(self, send: Send, reading: asyncio.Timeout) -> None:
         self.is_writable = True
         self.on_writable: Callable[[], None] = _ignore
         self._send = send
+        self._reading = reading
         self._frames: deque[Frame] = deque()
         self._close: tuple[CloseCode, str] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -60,6 +64,7 @@ class AsgiWriter:
             self._close = (code, reason)
             self.is_writable = False
             self._wake()
+            self._reading.reschedule(asyncio.get_running_loop().time() + CLOSE_TIMEOUT_S)
 
     def abort(self) -> None:
         self._frames.clear()
@@ -87,10 +92,11 @@ class AsgiWriter:
                     self.on_writable()
             if self._close is not None:
                 code, reason = self._close
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await self._send({"type": "websocket.close", "code": int(code), "reason": reason})
-        except (OSError, WebSocketDisconnect, RuntimeError, TimeoutError):
+                await self._send({"type": "websocket.close", "code": int(code), "reason": reason})
+        except (OSError, WebSocketDisconnect, RuntimeError):
             self._frames.clear()  # the socket is gone; its reader says so too
+            self.is_writable = False
+            self.on_writable()
         finally:
             self._task = None
 
