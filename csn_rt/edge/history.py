@@ -1,4 +1,9 @@
-"""Pages of a log channel, by offset: the protocol's `history` command."""
+"""Pages of a log channel, by offset: the protocol's `history` command.
+
+Rule 1: a page is in one epoch, and ends at the head that it names.
+Rule 2: a page is no larger than a reply may be, but never empty for that: it ends early, and the next one
+        goes on from there.
+"""
 
 from collections.abc import Sequence
 
@@ -7,7 +12,7 @@ import msgspec
 from csn_rt.core.identity import Identity
 from csn_rt.db import log
 from csn_rt.edge.channels import refusal
-from csn_rt.edge.joining import SubscribeRefused
+from csn_rt.edge.joining import MAX_RECOVERED_BYTES, SubscribeRefused
 from csn_rt.features.context import Database
 from csn_rt.wire.codes import ErrorCode
 from csn_rt.wire.names import Channel, parse_channel
@@ -50,4 +55,13 @@ class History:
                 events = await log.read_after(connection, channel, since.offset if since else 0, limit)
         # The head was read first: what came between is not part of this page.
         page = [(event.offset, event.data) for event in events if event.offset <= head.offset]
-        return Page(page, head.epoch, head.offset)
+        return Page(_fitting(page), head.epoch, head.offset)
+
+
+def _fitting(events: Sequence[tuple[int, bytes]]) -> Sequence[tuple[int, bytes]]:
+    size = 0
+    for count, (_, data) in enumerate(events):
+        size += len(data)
+        if count and size > MAX_RECOVERED_BYTES:
+            return events[:count]
+    return events
