@@ -93,7 +93,7 @@ class Dispatcher:
             if isinstance(raw, bytes):
                 return self._decoders[operation.name].decode(raw or b"{}")
             return msgspec.convert(raw, operation.params, strict=False)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise BadRequest(str(exc)) from exc
 
 

@@ -47,6 +47,8 @@ from csn_rt.wire.protocol import Codec, Error
 
 logger = structlog.get_logger(__name__)
 
+JOIN_TIMEOUT_S: Final = 4.5
+"""An SDK that has no subscribe reply after 5 s drops the whole connection."""
 MAX_WAITING_MUTATIONS: Final = 128
 MAX_RUNNING: Final = 64
 """What may be under way for one socket before further queries are answered `too many requests`."""
@@ -179,7 +181,10 @@ class Connection:
         if identity is None:
             return
         try:
-            line, subscription = await self._node.door.join(self, identity, effect.channel, effect.recover)
+            async with asyncio.timeout(JOIN_TIMEOUT_S):
+                line, subscription = await self._node.door.join(
+                    self, identity, effect.channel, effect.recover
+                )
         except SubscribeRefused as exc:
             self._apply(self._session.subscribe_failed(effect.command_id, effect.channel, exc.error))
             return
@@ -316,7 +321,7 @@ class Connection:
         """Whatever goes wrong is answered: a command without an answer makes an SDK drop the connection."""
         try:
             await work
-        except Unavailable:
+        except (Unavailable, TimeoutError):
             self._fail(command_id, ErrorCode.INTERNAL)
         except Exception:
             logger.exception("command_failed")
