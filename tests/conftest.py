@@ -1,19 +1,14 @@
 """The ground of every test: real servers, started once, and a database of its own for each test that asks."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis
 
 from csn_rt.db.pool import Database, open_database
-from tests.support.servers import (
-    Servers,
-    administer,
-    migrated_template,
-    new_database_name,
-    running_servers,
-    with_database,
-)
+from tests.support.databases import Databases
+from tests.support.servers import Servers, migrated_template, running_servers
 
 
 @pytest.fixture(scope="session")
@@ -30,13 +25,19 @@ def template_database(servers: Servers) -> Iterator[str]:
         yield name
 
 
+@pytest.fixture(scope="session")
+def databases(servers: Servers, template_database: str) -> Iterator[Databases]:
+    databases = Databases(servers.postgres_url, template_database)
+    yield databases
+    asyncio.run(databases.close())
+
+
 @pytest.fixture
-async def database_url(servers: Servers, template_database: str) -> AsyncIterator[str]:
+async def database_url(databases: Databases) -> AsyncIterator[str]:
     """A fresh database with every table and no row."""
-    name = new_database_name()
-    await administer(servers.postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
-    yield with_database(servers.postgres_url, name)
-    await administer(servers.postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    url = await databases.lend()
+    yield url
+    await databases.take_back(url)
 
 
 @pytest.fixture
