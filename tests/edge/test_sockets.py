@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from csn_rt.edge import server as server_module
+from csn_rt.edge.operations import Operation
 from csn_rt.edge.server import FrameProtocol
 from csn_rt.edge.ws import Connection, now
 from csn_rt.wire import names
+from csn_rt.wire.codes import CloseCode
 from tests.edge.test_ws import fill, quiet
 from tests.support.fans import until
 from tests.support.nodes import RunningNode
@@ -164,3 +166,77 @@ async def test_a_server_ends_while_somebody_goes_without_reading(node, stream_id
         await until(lambda: not node.app.node.sockets)
         protocol.shutdown()
         protocol.abort()
+
+
+class Operations:
+    """Operations that take a while, and when each began and ended."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def call(self, operation: Operation, _caller: Any, _raw: bytes) -> bytes:
+        self.seen.append(f"{operation.name} begins")
+        await asyncio.sleep(0.05)
+        self.seen.append(f"{operation.name} ends")
+        return b"{}"
+
+
+@pytest.fixture
+def operations(node, monkeypatch) -> Operations:
+    operations = Operations()
+    monkeypatch.setattr(node.app.node.dispatcher, "call", operations.call)
+    return operations
+
+
+async def test_rule_2_mutations_wait_for_each_other_and_queries_for_nobody(node, operations):
+    async with raw_client(node) as client:
+        methods = enumerate(("chat.send", "chat.retract", "auth.whoami"), start=2)
+        await client.send(
+            command(id=1, connect={}), *[command(id=n, rpc={"method": method}) for n, method in methods]
+        )
+        await client.wait_for(b'"id":3')
+        mutations = [each for each in operations.seen if each.startswith("chat.")]
+
+    assert mutations == ["chat.send begins", "chat.send ends", "chat.retract begins", "chat.retract ends"]
+    assert operations.seen.index("auth.whoami begins") < operations.seen.index("chat.send ends")
+
+
+async def test_rule_3_what_has_begun_is_finished_when_the_socket_is_gone(node, operations):
+    async with raw_client(node) as client:
+        await client.send(command(id=1, connect={}), command(id=2, rpc={"method": "chat.send"}))
+        await until(lambda: operations.seen)
+        client.reset()
+    await until(lambda: not node.app.node.sockets)
+    had_ended = "chat.send ends" in operations.seen
+    await asyncio.sleep(0.1)
+
+    assert not had_ended
+    assert operations.seen == ["chat.send begins", "chat.send ends"]
+
+
+async def test_rule_4_who_does_not_read_is_not_read_either(node, stream_id, db, operations):
+    async with raw_client(node) as client:
+        await stalled(client, node, stream_id, db)
+        for n in range(3, 7):
+            await client.send(command(id=n, rpc={"method": "auth.whoami"}))
+            await asyncio.sleep(0.03)
+
+    assert operations.seen.count("auth.whoami begins") == 1
+
+
+async def test_a_drain_is_spread_over_its_time(node):
+    class Leaver:
+        is_writable = True
+
+        def disconnect(self, code: CloseCode) -> None:
+            assert code is CloseCode.SHUTDOWN
+            leaving.append(asyncio.get_running_loop().time())
+
+    leaving: list[float] = []
+    leavers = {Leaver() for _ in range(4)}
+    node.app.node.sockets |= leavers
+    await node.app.node.drain(0.2)
+    node.app.node.sockets -= leavers
+
+    assert len(leaving) == 4
+    assert 0.14 <= leaving[-1] - leaving[0] < 2.0

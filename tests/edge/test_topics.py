@@ -445,3 +445,18 @@ async def test_who_gives_up_while_a_topic_opens_does_not_take_it_from_the_others
     here.tell(await commit(here.db, "one"))
 
     await heard(peer, "one")
+
+
+async def test_rule_1_a_channel_is_heard_before_its_head_is_read(here, there, monkeypatch):
+    ensure = log.ensure
+
+    async def ensure_and_speak(*args: Any) -> log.Head:
+        head = await ensure(*args)
+        there.tell(await commit(there.db, "meanwhile"))
+        await asyncio.sleep(0.01)
+        return head
+
+    monkeypatch.setattr(log, "ensure", ensure_and_speak)
+    line = await here.topics.open(CATALOG)
+
+    assert line.topic.memory.top == 1
