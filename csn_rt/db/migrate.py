@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -87,12 +88,18 @@ async def status(connection: Connection) -> list[Status]:
     """Every migration of this program, and when this database had it. Changes nothing."""
     rows = await _READ.rows(connection) if await _HAS_TABLE.value(connection) else []
     applied = {row["version"]: row["applied_at"] for row in rows}
-    return [Status(each.name, applied.get(each.version)) for each in load_migrations()]
+    return [Status(each.name, applied.get(each.version)) for each in _known()]
 
 
 async def is_current(connection: Connection) -> bool:
     """Whether this database has every migration that this program knows; it may have newer ones."""
     return all(each.applied_at is not None for each in await status(connection))
+
+
+@cache
+def _known() -> list[Migration]:
+    """What this program came with: readiness asks every few seconds."""
+    return load_migrations()
 
 
 async def _lock(connection: Connection) -> None:
