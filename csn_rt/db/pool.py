@@ -138,7 +138,7 @@ async def open_database(url: str, *, max_size: int = 10) -> Database:
             "application_name": "csn_rt",
             "timezone": "UTC",
             # Every query has its index. A plan made while a table was small would stay a scan when it has
-            # grown (200 chat drafts among 10,000 messages: 300 ms instead of 7). Compiling is for long queries.
+            # grown (200 chat drafts among 10,000 messages: 300 ms, not 7). Compiling is for long queries.
             "enable_seqscan": "off",
             "jit": "off",
         },
