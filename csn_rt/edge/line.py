@@ -19,8 +19,8 @@ MAX_HELD: Final = 1_000
 PAUSE_PER_PEER_S: Final = 25e-6
 """A flush costs about 8 µs a socket: the pause keeps fan-out to a third of the loop."""
 MAX_PAUSE_S: Final = 0.25
-SLICE_SOCKETS: Final = 200
-"""About 2 ms of writing."""
+SLICE_SOCKETS: Final = 100
+"""About 1 ms of writing."""
 MAX_BACKLOG: Final = 128
 MAX_BACKLOG_BYTES: Final = 262_144
 """Events that may wait for a flush: a quarter of the ring, so that no flush comes after its events are

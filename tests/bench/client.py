@@ -20,10 +20,12 @@ class Refused(Exception):
 
 
 class LoadClient(WSListener):
-    """One socket. `on_push` gets every line that is no reply, undecoded."""
+    """One socket. `on_push` gets every line that is no reply, undecoded; `on_pushes`, where it is set, whole
+    frames instead: for somebody who only counts, and sends no more commands."""
 
     def __init__(self) -> None:
         self.on_push: Callable[[bytes], None] = lambda _line: None
+        self.on_pushes: Callable[[bytes], None] | None = None
         self.closed = asyncio.get_running_loop().create_future()
         self._transport: WSTransport | None = None
         self._replies: dict[int, asyncio.Future[Any]] = {}
@@ -36,7 +38,11 @@ class LoadClient(WSListener):
         if frame.msg_type == WSMsgType.CLOSE:
             transport.disconnect()
             return
-        for line in frame.get_payload_as_bytes().split(b"\n"):
+        payload = frame.get_payload_as_bytes()
+        if self.on_pushes is not None and payload != b"{}":
+            self.on_pushes(payload)
+            return
+        for line in payload.split(b"\n"):
             if line == b"{}":
                 transport.send(WSMsgType.TEXT, b"{}")
             elif line.startswith(b'{"id"'):

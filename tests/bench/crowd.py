@@ -63,11 +63,12 @@ def _run(ws_url: str, channels: Sequence[str], size: int, pipe: Connection) -> N
 async def _watch(ws_url: str, channels: Sequence[str], size: int, pipe: Connection) -> Seen:
     seen = Seen(0.0, 0, [], [])
 
-    def counted(line: bytes) -> None:
-        if b'"chat.message"' in line:
-            seen.messages += 1
-        else:
-            decoded(line)
+    def counted(frame: bytes) -> None:
+        seen.messages += frame.count(b'"chat.message"')
+        if b'"viewers"' in frame:
+            for line in frame.split(b"\n"):
+                if b'"chat.message"' not in line:
+                    decoded(line)
 
     def decoded(line: bytes) -> None:
         now = time.perf_counter()
@@ -81,9 +82,11 @@ async def _watch(ws_url: str, channels: Sequence[str], size: int, pipe: Connecti
     started = time.perf_counter()
     for start in range(0, size, 50):
         clients = await asyncio.gather(*[connect(ws_url) for _ in range(min(50, size - start))])
-        for n, client in enumerate(clients):
-            client.on_push = counted if (start + n) % 20 else decoded
         await asyncio.gather(*[client.subscribe(channel) for client in clients for channel in channels])
+        for n, client in enumerate(clients):
+            client.on_push = decoded
+            if (start + n) % 20:
+                client.on_pushes = counted
     seen.connected_s = time.perf_counter() - started
     pipe.send("here")
     while not pipe.poll():
