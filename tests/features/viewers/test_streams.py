@@ -264,6 +264,17 @@ async def test_an_end_closes_the_open_sessions(real_stage, node, other, stream_i
     assert "not_live" == refused.value.code
 
 
+async def test_after_the_end_no_node_asks_or_keeps_anything_about_the_broadcast(node, other, stream_id):
+    await node.go_on_air(stream_id)
+    await other.start(ANN, stream_id)
+    await node.go_off_air(stream_id)
+    await other.look()
+
+    for each in (node, other):
+        assert [] == list(each.viewers._board.broadcasts())
+        assert 0 == len(each.viewers._presence)
+
+
 async def test_no_session_is_left_open_by_those_who_come_at_the_moment_of_the_end(
     real_stage, node, other, stream_id
 ):
@@ -370,3 +381,4 @@ async def test_an_answer_about_an_earlier_broadcast_says_nothing_about_the_next_
 
     after_end = slow.heard_numbers(stream_id)[slow.heard_numbers(stream_id).index(None) :]
     assert {None, 0} == set(after_end)
+    assert 0 == slow.heard(stream_id)[-1]["peak"]
