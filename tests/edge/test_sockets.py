@@ -147,9 +147,9 @@ async def test_a_message_in_pieces_with_a_ping_between_them_is_one_message(node)
 @pytest.mark.parametrize("say", ["close", "end of file", "nothing"])
 async def test_who_goes_without_reading_what_waits_for_him_is_dropped(node, stream_id, db, monkeypatch, say):
     monkeypatch.setattr(server_module, "CLOSE_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("csn_rt.edge.node.WRITE_TIMEOUT_S", 0.5)
     async with raw_client(node) as client:
         protocol = await stalled(client, node, stream_id, db)
+        monkeypatch.setattr("csn_rt.edge.node.WRITE_TIMEOUT_S", 0.5)
         if say == "close":
             await client.send(masked(CLOSE, struct.pack("!H", 1000)))
         elif say == "end of file":
