@@ -44,9 +44,6 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         if self.transport.is_closing():
             self._drop_later()
 
-    def eof_received(self) -> None:
-        self._drop_later()
-
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
