@@ -105,12 +105,13 @@ async def open_app(
             stack.push_async_callback(_closed, name, feature.close)
 
         verifier = Verifier(secret)
+        door = Doorkeeper(
+            db=db, topics=topics, stream_exists=content.is_stream, snapshots=_snapshots(progress, viewers)
+        )
         node = Node(
             topics=topics,
-            door=Doorkeeper(
-                db=db, topics=topics, stream_exists=content.is_stream, snapshots=_snapshots(progress, viewers)
-            ),
-            history=History(db),
+            door=door,
+            history=History(db, door.exists),
             verifier=verifier,
             dispatcher=Dispatcher([Auth(verifier), chat, content, progress, sessions, streams, viewers]),
         )

@@ -63,7 +63,7 @@ class Doorkeeper:
         if (error := refusal(identity, address)) is not None or address is None:
             raise SubscribeRefused(error or ErrorCode.UNKNOWN_CHANNEL)
         channel = _channel_for(identity, name, address)
-        if self._topics.get(channel) is None and not await self._exists(address):
+        if self._topics.get(channel) is None and not await self.exists(address):
             raise SubscribeRefused(ErrorCode.UNKNOWN_CHANNEL)
         line = await self._topics.open(channel)
         if isinstance(line.topic.memory, Ring) and address.area.is_log:
@@ -83,7 +83,8 @@ class Doorkeeper:
         line.topic.leave(peer)
         self._topics.release(line.topic.channel)
 
-    async def _exists(self, address: Address) -> bool:
+    async def exists(self, address: Address) -> bool:
+        """Whether there is such a channel, spoken on or not."""
         if address.area in (Area.STREAM_CHAT, Area.STREAM_MOD, Area.STREAM_VIEWERS):
             return await self._stream_exists(address.subject)
         return True

@@ -18,9 +18,18 @@ from tests.edge.test_topics import commit
 ANN = Identity(user_id="ann", role=Role.USER)
 
 
+STREAM = "00000000-0000-7000-8000-000000000001"
+
+
+async def stream_exists(address: names.Address) -> bool:
+    return address.subject == STREAM
+
+
 async def read(db: Any, limit: int = 300, since: StreamPosition | None = None, **options: Any) -> Page:
     options = {"is_reverse": False, **options}
-    return await History(db).read(ANN, options.pop("name", CATALOG), limit=limit, since=since, **options)
+    return await History(db, stream_exists).read(
+        ANN, options.pop("name", CATALOG), limit=limit, since=since, **options
+    )
 
 
 def offsets(page: Page) -> list[int]:
@@ -89,3 +98,16 @@ async def test_what_keeps_no_events_has_no_history(db):
     assert await refusal(read(db, name=names.user("ann"))) is ErrorCode.NOT_AVAILABLE
     assert await refusal(read(db, name=names.user("bob"))) is ErrorCode.PERMISSION_DENIED
     assert await refusal(read(db, name="nonsense")) is ErrorCode.UNKNOWN_CHANNEL
+
+
+async def test_a_chat_in_which_nothing_was_said_has_an_empty_history(db):
+    page = await read(db, name=names.stream_chat(STREAM), limit=10)
+
+    assert (list(page.publications), page.offset) == ([], 0)
+    assert page.epoch
+
+
+async def test_the_chat_of_no_stream_has_no_history(db):
+    other = names.stream_chat("00000000-0000-7000-8000-000000000002")
+
+    assert await refusal(read(db, name=other)) is ErrorCode.UNKNOWN_CHANNEL
