@@ -50,7 +50,8 @@ async def test_the_first_change_reaches_every_node_at_once(node, other, stream_i
     await asyncio.sleep(0.3)
     await node.start(ANN, stream_id)
 
-    assert 0.15 > await eventually(lambda: other.heard_numbers(stream_id)[-1] == 1)
+    # Well before the other node would have looked by itself.
+    assert 0.4 > await eventually(lambda: other.heard_numbers(stream_id)[-1] == 1)
 
 
 async def test_a_clean_end_is_pushed_within_500_ms(node, other, stream_id):
@@ -78,7 +79,8 @@ async def test_there_are_at_most_4_pushes_a_second_however_many_come_on_however_
     assert len(seqs) >= 4
     numbers = node.heard_numbers(stream_id)
     assert sorted(numbers) == numbers
-    assert other.heard(stream_id)[-1] == node.heard(stream_id)[-1]
+    assert numbers[-1] == (await other.count(stream_id)).viewers
+    assert seqs[-1] == other.heard(stream_id)[-1]["seq"]
 
 
 async def test_nothing_is_pushed_when_nothing_changed(node, other, stream_id):
