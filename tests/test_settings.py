@@ -151,3 +151,12 @@ def test_serving_with_clerk_is_refused_honestly():
 def test_serving_without_a_secret_is_refused():
     with pytest.raises(SettingsRefused, match="CSN_SECRET"):
         check_serving(read_settings({**SERVERS, "CSN_AUTH": "dev"}), "127.0.0.1")
+
+
+def test_embedded_servers_bring_addresses_and_a_secret():
+    check_serving(read_settings({"CSN_AUTH": "dev"}), "127.0.0.1", is_embedded=True)
+
+
+def test_embedded_servers_do_not_open_dev_tokens_to_others():
+    with pytest.raises(SettingsRefused, match="CSN_DEV_ALLOW_REMOTE=1"):
+        check_serving(read_settings({"CSN_AUTH": "dev"}), "0.0.0.0", is_embedded=True)

@@ -149,7 +149,7 @@ class Fan:
             try:
                 await self._visit()
             except (Lost, Failed) as exc:
-                log.info("demo_fan_lost", fan=self.user_id, error=str(exc))
+                log.debug("demo_fan_lost", fan=self.user_id, error=str(exc))
                 await self._rest(0.0, retry_s)
                 retry_s = min(retry_s * 2, _RETRY_S[1])
             else:

@@ -3,21 +3,23 @@ import { Centrifuge } from 'centrifuge';
 import WebSocket from 'ws'; // a browser brings its own
 
 const [server, token = ''] = process.argv.slice(2);
-const { items: [stream] } = await (await fetch(`${server}/v1/content.list?kind=live`)).json();
+const { items: [{ id: stream_id }] } = await (await fetch(`${server}/v1/content.list?kind=live`)).json();
 const client = new Centrifuge(`${server.replace('http', 'ws')}/connection/websocket`, { token, websocket: WebSocket });
+const call = async (operation, params) => (await client.rpc(operation, params)).data;
 
-const listen = (channel, show) => {
-  const subscription = client.newSubscription(channel);
-  subscription.on('publication', ({ data }) => show(data));
-  subscription.on('subscribed', ({ data }) => data && show(data)); // the state as it is now
-  subscription.subscribe();
+const show = ({ data }) => {
+  if (data?.type === 'chat.message') console.log(`${data.user.name}: ${data.text}`);
+  if (data?.type === 'viewers') console.log(`${data.viewers} are watching`);
 };
-listen(`stream:${stream.id}:chat`, (event) => event.text && console.log(`${event.user.name}: ${event.text}`));
-listen(`stream:${stream.id}:viewers`, (event) => console.log(`${event.viewers} are watching`));
+for (const channel of [`stream:${stream_id}:chat`, `stream:${stream_id}:viewers`]) {
+  client.newSubscription(channel).on('publication', show).on('subscribed', show).subscribe();
+}
 client.connect();
-
-const session = (await client.rpc('session.start', { stream_id: stream.id })).data;
-const session_id = session.session_id;
-setInterval(() => client.rpc('session.heartbeat', { session_id, state: 'playing' }), session.heartbeat_ms);
-const hello = { stream_id: stream.id, text: 'hello from JavaScript', client_id: `js-${Date.now()}` };
-if (token) await client.rpc('chat.send', hello);
+if (token) await call('chat.send', { stream_id, text: 'hello from JavaScript', client_id: `js-${Date.now()}` });
+for (let session = null; ; ) { // whoever is not heard of for 25 s is no longer counted
+  try {
+    if (session) await call('session.heartbeat', { session_id: session.session_id, state: 'playing' });
+    else session = await call('session.start', { stream_id });
+  } catch { session = null; }
+  await new Promise((resolve) => setTimeout(resolve, session?.heartbeat_ms ?? 1000));
+}
