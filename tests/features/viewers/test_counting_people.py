@@ -229,8 +229,10 @@ async def test_a_heartbeat_sent_right_after_the_end_finds_no_session(node, strea
     assert 0 == await viewers(node, stream_id)
 
 
-async def test_nobody_can_end_or_keep_the_session_of_somebody_else(node, other, stream_id):
+async def test_nobody_can_end_or_keep_the_session_of_somebody_else(stage, node, other, stream_id):
     session = await node.start(ANN, stream_id)
+    await stage.pass_time(10)
+    heard_at = node.viewers.find(session.session_id).heard_at
     for each in (node, other):
         with pytest.raises(NotFound):
             await each.end(BEN, session.session_id)
@@ -238,6 +240,8 @@ async def test_nobody_can_end_or_keep_the_session_of_somebody_else(node, other, 
             await each.beat(BEN, session.session_id)
 
     assert 1 == await viewers(node, stream_id)
+    assert heard_at == node.viewers.find(session.session_id).heard_at
+    assert None is other.viewers.find(session.session_id)
     await node.beat(ANN, session.session_id)
 
 
