@@ -106,6 +106,13 @@ async def test_a_session_that_never_played_does_not_count_until_it_plays(stage, 
     assert 1 == await viewers(node, stream_id)
 
 
+async def test_a_session_that_never_played_does_not_count_on_another_node_either(node, other, stream_id):
+    session = await node.start(ANN, stream_id, state="paused")
+    await other.beat(ANN, session.session_id, "paused")
+
+    assert 0 == await viewers(other, stream_id)
+
+
 async def test_players_are_asked_for_a_heartbeat_every_10_s(node, stream_id):
     assert 10_000 == (await node.start(ANN, stream_id)).heartbeat_ms
 
