@@ -8,9 +8,11 @@ import pytest
 from csn_rt.db.queries import query
 from csn_rt.errors import TooMany
 from csn_rt.features.context import Context
-from csn_rt.features.progress import jobs
+from csn_rt.features.progress import jobs, store
 from csn_rt.features.progress.handlers import MAX_WAITING
 from csn_rt.features.progress.merging import rounds
+from csn_rt.features.progress.store import Heard
+from csn_rt.wire.progress import ProgressReport
 from tests.features.progress.couch import MINUTE_MS, fan
 
 
@@ -74,6 +76,22 @@ async def test_two_nodes_that_hear_one_session_at_once_end_where_it_ended(couch,
     assert await couch.position(video) == 80_000
     assert len(one) + len(other) == 28
     assert all(answer.outcome != "stale" for answer in one + other)
+
+
+async def test_a_report_waits_for_the_node_that_is_merging_the_same_row(couch, other_node, video, db):
+    await couch.report(video, "progress", MINUTE_MS, seq=1)
+    report = ProgressReport(
+        content_id=video, playback_session_id="phone", seq=2, event="progress", position_ms=2 * MINUTE_MS
+    )
+    async with db.transaction() as connection:
+        await store.lock(connection, [("ann", video)])
+        await store.merge(connection, [Heard("ann", report, 0.0)], 0.0)
+        retry = asyncio.create_task(other_node.report(video, "progress", 2 * MINUTE_MS, seq=2))
+        await asyncio.sleep(0.1)
+        is_waiting = not retry.done()
+
+    assert is_waiting
+    assert (await retry).outcome == "duplicate"
 
 
 async def test_two_nodes_with_the_same_people_in_other_orders_do_not_wait_for_each_other(couch, other_node):
