@@ -60,6 +60,8 @@ def configure_logs(*, level: str, style: Literal["json", "console"]) -> None:
         library = logging.getLogger(name)
         library.handlers = []
         library.propagate = True
+    # At info it writes two lines for every socket, also when ten thousand come back at once.
+    logging.getLogger("uvicorn.error").setLevel(max(number, logging.WARNING))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(number),
