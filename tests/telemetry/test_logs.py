@@ -107,7 +107,7 @@ def test_what_is_bound_to_the_request_is_in_each_of_its_lines(lines: Lines):
     lines.start()
     with structlog.contextvars.bound_contextvars(request_id="r-1"):
         structlog.get_logger().info("one")
-        logging.getLogger("uvicorn.error").info("two")
+        logging.getLogger("uvicorn.error").warning("two")
 
     assert ["r-1", "r-1"] == [line["request_id"] for line in lines()]
 
@@ -208,3 +208,10 @@ def test_numbers_stay_numbers():
 def test_redaction_takes_linear_time():
     for part in ("a.", "a.b/", "?", "?a", "Bearer ", "Bearer", "a://", "a:", "-eyJ", "eyJa.", " ", "/"):
         redacted(detail=part * 100_000)
+
+
+def test_a_socket_that_comes_or_goes_is_not_worth_a_line(lines: Lines):
+    lines.start()
+    logging.getLogger("uvicorn.error").info("connection open")
+
+    assert lines() == []
