@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from csn_rt.bus.leases import Ask, Hold
 from csn_rt.bus.leases_memory import MemoryLeases
 from csn_rt.errors import BadRequest, NotFound
 from csn_rt.features.viewers import jobs
+from csn_rt.features.viewers.store import insert_samples
 from csn_rt.wire.viewers import ViewersGet, ViewersSeries
 from tests.features.viewers.stage import MODERATOR, anonymous, caller
 
@@ -110,6 +112,16 @@ async def test_a_row_says_which_node_heard_it_last(stage, node, stream_id):
     assert "two" == (await session_row(stage, started.session_id))["node"]
 
 
+async def test_a_strangers_heartbeat_changes_nothing(stage, node, stream_id):
+    started = await node.start(ANN, stream_id)
+    before = await session_row(stage, started.session_id)
+    other = await stage.node("two")
+    with pytest.raises(NotFound):
+        await other.beat(BEN, started.session_id)
+
+    assert before == await session_row(stage, started.session_id)
+
+
 async def test_an_end_is_written_once(stage, node, stream_id):
     started = await node.start(ANN, stream_id)
     await node.end(ANN, started.session_id)
@@ -166,6 +178,31 @@ async def test_a_sample_keeps_the_count_and_the_greatest_peak(stage, node, strea
     samples = await stage.rows("SELECT viewers, sessions FROM live_viewer_samples ORDER BY at")
     assert [(3, 3), (1, 1)] == [(row["viewers"], row["sessions"]) for row in samples]
     assert 3 == (await stage.row("SELECT peak_viewers FROM live_broadcasts"))["peak_viewers"]
+
+
+async def test_a_sample_takes_no_news_from_those_who_tell_it(node, stream_id, lease_store, clock):
+    leases = MemoryLeases(lease_store)
+    [broadcast_id] = lease_store._broadcasts
+    read = Ask(broadcast_id=broadcast_id, age_ms=0, purpose="read")
+    hold = Hold("u:x", broadcast_id, 5_000)
+    await leases.count([Ask(broadcast_id=broadcast_id, age_ms=0, purpose="read", holds=[hold])])
+    clock.jump(1)
+    await jobs.sample(node.ctx, leases)
+
+    assert [(1, 0)] == [(count.viewers, count.told) for count in await leases.count([read])]
+
+
+async def test_a_lower_peak_does_not_replace_a_greater_one(stage, node, stream_id, lease_store):
+    leases = MemoryLeases(lease_store)
+    await node.start(ANN, stream_id)
+    await stage.execute("UPDATE live_broadcasts SET peak_viewers = 7")
+    broadcasts = [row["id"] for row in await stage.rows("SELECT id FROM live_broadcasts")]
+    asks = [Ask(broadcast_id=each, age_ms=0, purpose="read") for each in broadcasts]
+    counts = await leases.count(asks)
+    async with stage.db.transaction() as connection:
+        await insert_samples(connection, dict(zip(broadcasts, counts, strict=True)))
+
+    assert 7 == (await stage.row("SELECT peak_viewers FROM live_broadcasts"))["peak_viewers"]
 
 
 async def test_nothing_is_sampled_while_redis_is_away_or_the_count_is_not_settled(

@@ -5,9 +5,11 @@ import json
 
 import pytest
 
-from csn_rt.bus.leases import Ask
+from csn_rt.bus.leases import Ask, Hold
 from csn_rt.bus.leases_redis import RedisLeases
 from csn_rt.errors import Conflict, NotFound
+from csn_rt.features.context import new_id
+from csn_rt.features.viewers.store import NewSession, start_sessions
 from csn_rt.wire import names
 from tests.features.viewers.stage import anonymous, caller, eventually
 
@@ -96,13 +98,44 @@ async def test_ending_a_stream_that_is_not_live_is_a_conflict(node, stream_id):
         assert "not_live" == refused.value.code
 
 
-async def test_of_two_ends_at_once_on_two_nodes_one_wins(node, other, stream_id):
+async def test_of_two_ends_at_once_on_two_nodes_one_wins(real_stage, node, other, stream_id, monkeypatch):
     await node.go_on_air(stream_id)
+    arrived = []
+    both_arrived = asyncio.Event()
+
+    async def count_last(_broadcast_id):
+        arrived.append(1)
+        if len(arrived) == 2:
+            both_arrived.set()
+        await both_arrived.wait()
+
+    for each in (node, other):
+        monkeypatch.setattr(each.viewers, "count_last", count_last)
     results = await asyncio.gather(
         *(each.go_off_air(stream_id) for each in (node, other)), return_exceptions=True
     )
 
     assert ["BroadcastEnded", "Conflict"] == sorted(type(result).__name__ for result in results)
+    assert 2 == len(await real_stage.rows("SELECT 1 FROM content_audit_log"))
+
+
+async def test_an_end_is_larger_than_every_number_also_if_redis_clock_is_ahead(real_stage, node, stream_id):
+    broadcast_id = await node.go_on_air(stream_id)
+    await asyncio.sleep(0.3)
+    [told] = await node.leases.count(
+        [
+            Ask(
+                broadcast_id=broadcast_id,
+                age_ms=0,
+                holds=[Hold("u:x", broadcast_id, 5_000)],
+                seq_floor=(await node.snapshot(stream_id))["seq"] + 3_600_000,
+            )
+        ]
+    )
+    await node.go_off_air(stream_id)
+    newcomer = await real_stage.node("three")
+
+    assert (await newcomer.snapshot(stream_id))["seq"] > told.seq > told.at_ms
 
 
 async def test_after_the_end_everyone_is_told_ended_with_no_number_and_nothing_after_it(
@@ -190,6 +223,9 @@ async def test_the_record_has_peak_average_unique_viewers_and_watch_minutes(real
     # 130 s of viewers by the last sample, one for the 10 s after it, over 100 s.
     assert 1.4 == pytest.approx(record.average_viewers, abs=0.03)
     assert (2, 2.25) == (record.unique_viewers, pytest.approx(record.watch_minutes, abs=0.01))
+    assert 4 == len(await real_stage.rows("SELECT 1 FROM live_viewer_samples")), (
+        "the last one is taken at the end"
+    )
     row = await real_stage.row("SELECT * FROM live_broadcasts")
     assert (broadcast_id, record.peak_viewers) == (row["id"], row["peak_viewers"])
     assert record.ended_at == row["ended_at"]
@@ -294,6 +330,28 @@ async def test_no_session_is_left_open_by_those_who_come_at_the_moment_of_the_en
     assert came == results[-1].unique_viewers
 
 
+@pytest.mark.parametrize("is_redis_up", [True, False])
+async def test_an_end_waits_for_the_sessions_that_are_just_being_started(stage, lease_store, is_redis_up):
+    node = await stage.node("one")
+    stream_id = await stage.stream()
+    await node.go_on_air(stream_id)
+    if not is_redis_up:
+        lease_store.go_down()
+    session = NewSession(
+        session_id=new_id(), stream_id=stream_id, person="u:ann", device_id=None, state="playing"
+    )
+    async with stage.db.transaction() as connection:
+        await start_sessions(connection, [session], "one")
+        ending = asyncio.create_task(node.go_off_air(stream_id))
+        await asyncio.sleep(0.3)
+        assert not ending.done()
+
+    assert 1 == (await ending).unique_viewers
+    assert ["stream_ended"] == [
+        row["end_reason"] for row in await stage.rows("SELECT end_reason FROM live_stream_sessions")
+    ]
+
+
 async def test_start_and_end_are_in_the_audit_log_and_the_catalog(real_stage, node, stream_id):
     broadcast_id = await node.go_on_air(stream_id)
     await node.go_off_air(stream_id)
@@ -327,6 +385,10 @@ async def test_a_stream_that_is_not_published_exists_for_moderators_only(real_st
         await node.start(ANN, stream_id)
 
     assert "scheduled" == (await node.snapshot(stream_id, staff=True))["state"]
+    await node.go_on_air(stream_id)
+    with pytest.raises(NotFound):
+        await node.start(ANN, stream_id)
+    assert [] == await real_stage.rows("SELECT 1 FROM live_stream_sessions")
 
 
 async def test_an_end_that_the_bus_lost_is_told_when_the_nodes_read_the_streams(
