@@ -56,7 +56,7 @@ UPDATE live_stream_sessions s
        state = o.state,
        node = $4
   FROM open o, live_broadcasts b
- WHERE s.id = o.id AND s.ended_at IS NULL AND b.id = s.broadcast_id
+ WHERE s.id = o.id AND b.id = s.broadcast_id
 RETURNING s.id, s.person, s.broadcast_id, b.stream_id, s.state,
           (extract(epoch FROM now() - s.paused_at) * 1000)::bigint AS paused_ms;
 
@@ -132,7 +132,7 @@ UPDATE live_stream_sessions s
            THEN least(greatest((extract(epoch FROM now() - s.last_heartbeat_at) * 1000)::bigint, 0), $2::bigint)
            ELSE 0 END
   FROM open o
- WHERE s.id = o.id AND s.ended_at IS NULL;
+ WHERE s.id = o.id;
 
 -- name: end_broadcast(broadcast_id, ended_by, seq_floor, peak) -> row
 -- The average is the sum of viewers times time over the samples, the last of which was taken at the end. Between two
