@@ -42,7 +42,6 @@ async def serve(settings: Settings, host: str, port: int, stopping: asyncio.Even
         server = make_server(app.asgi, drain=app.drain)
         stopper = asyncio.create_task(_stop(server, stopping))
         stack.callback(stopper.cancel)
-        log.info("node_serving", host=host, port=port)
         await server.serve(sockets=[listening])
 
 

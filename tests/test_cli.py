@@ -195,7 +195,7 @@ class Background:
             time.sleep(0.05)
 
 
-COMMANDS = {"serve": (["serve"], "Application startup complete"), "worker": (["worker"], "worker_started")}
+COMMANDS = {"serve": (["serve"], "node_serving"), "worker": (["worker"], "worker_started")}
 
 
 @pytest.fixture

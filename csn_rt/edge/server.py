@@ -8,6 +8,7 @@ happens before, in `Server.shutdown`, and by the time uvicorn closes sockets non
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp, Scope
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -17,6 +18,8 @@ from websockets.protocol import OPEN
 from csn_rt.edge.writers import CLOSE_TIMEOUT_S
 from csn_rt.wire.codes import CloseCode
 from csn_rt.wire.frames import Frame
+
+log = structlog.get_logger(__name__)
 
 WRITER_EXTENSION = "csn_rt.writer"
 """Where the ASGI scope's `extensions` carry the writer of the socket."""
@@ -120,6 +123,11 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
         super().__init__(config)
         self._drain = drain
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        for listening in sockets or ():
+            log.info("node_serving", address=listening.getsockname())
 
     async def shutdown(self, sockets: Any = None) -> None:
         await self._drain()
