@@ -1,30 +1,14 @@
 """A change and its events are one."""
 
-from contextlib import asynccontextmanager
-
 import pytest
 
 from csn_rt.db import log
 from csn_rt.features.context import Context
 from csn_rt.wire.chat import ChatDeleted
 from csn_rt.wire.names import CATALOG
-from tests.support.telling import Told
+from tests.support.telling import Told, WatchedDatabase
 
 EVENT = ChatDeleted(id="message", stream_id="stream")
-
-
-class WatchedDatabase:
-    """Knows whether its last transaction has been committed."""
-
-    def __init__(self, db) -> None:
-        self.is_committed = False
-        self._db = db
-
-    @asynccontextmanager
-    async def transaction(self):
-        async with self._db.transaction() as connection:
-            yield connection
-        self.is_committed = True
 
 
 async def test_rule_1_nothing_is_told_before_the_commit(db):

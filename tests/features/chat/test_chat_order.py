@@ -8,7 +8,11 @@ import pytest
 from csn_rt.db import log
 from csn_rt.db.log import Head
 from csn_rt.db.pool import open_database
+from csn_rt.features.chat import Chat
+from csn_rt.features.context import Context
+from csn_rt.wire.chat import ChatSend
 from tests.features.chat.room import Room, fan, logged, rows
+from tests.support.telling import WatchedDatabase
 
 
 async def test_messages_of_many_senders_on_two_nodes_have_one_order_without_holes(room, other_node, stream):
@@ -117,3 +121,12 @@ async def test_a_message_whose_sequence_is_not_its_offset_is_never_committed(roo
 
     assert [] == room.told.published
     assert [] == await rows(room.db, "SELECT * FROM live_chat_messages")
+
+
+async def test_a_message_is_told_after_it_is_committed(db, stream):
+    watched = WatchedDatabase(db)
+    was_committed = []
+    chat = Chat(Context(watched, lambda _published: was_committed.append(watched.is_committed)))
+    await chat.send(fan(), ChatSend(stream_id=stream, text="hello", client_id="c"))
+
+    assert [True] == was_committed
