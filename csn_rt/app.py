@@ -14,7 +14,6 @@ from starlette.routing import WebSocketRoute
 from csn_rt.bus.leases_redis import RedisLeases
 from csn_rt.bus.redis import RedisBus
 from csn_rt.core.identity import Identity
-from csn_rt.core.topic import Encode
 from csn_rt.db import migrate
 from csn_rt.db.pool import Database, open_database
 from csn_rt.edge.auth import Auth, Verifier
@@ -34,7 +33,6 @@ from csn_rt.features.viewers.sessions import Sessions
 from csn_rt.features.viewers.streams import Streams
 from csn_rt.features.viewers.viewers import Viewers
 from csn_rt.telemetry import metrics
-from csn_rt.wire import json_codec
 from csn_rt.wire.names import Address, Area, Channel, parse_channel, public_name
 from csn_rt.wire.published import Published
 from csn_rt.wire.roles import Role
@@ -83,7 +81,6 @@ async def open_app(
             node_id=node_id,
             db=db,
             bus=bus,
-            encode_for=_encode_for,
             opened=interest.opened,
             closed=interest.closed,
         )
@@ -170,10 +167,6 @@ class _Interest:
 def _counted_stream(channel: Channel) -> str | None:
     address = parse_channel(public_name(channel))
     return address.subject if address is not None and address.area is Area.STREAM_VIEWERS else None
-
-
-def _encode_for(channel: Channel) -> Encode:
-    return json_codec.publication_encoder(public_name(channel))
 
 
 def _snapshots(progress: Progress, viewers: Viewers) -> dict[Area, Snapshot]:

@@ -2,7 +2,8 @@
 
 Rule 1: a subscriber is a position, not a queue. Those that have everything flushed so far stand together at
         the head and cost nothing to remember; the others have their position written down.
-Rule 2: one flush makes one frame of all that is new and writes the same frame to everyone at the head.
+Rule 2: one flush makes one frame of all that is new, in each dialect that is spoken there, and writes the
+        same frame to everyone at the head who speaks it.
 Rule 3: a subscriber that cannot be written to is skipped and falls behind; it catches up from the memory
         when its socket drains. One whose position is no longer held is lost: it must subscribe again.
 Rule 4: between `join` and `admit` nothing is written to a subscriber, and nothing is missed: the position
@@ -16,19 +17,23 @@ Rule 7: a subscriber whose snapshot is newer than what was flushed stands ahead,
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
+from csn_rt.core.edition import Edition
 from csn_rt.core.ring import Latest, Ring
+from csn_rt.wire.dialect import Dialect
 from csn_rt.wire.frames import Frame
-from csn_rt.wire.names import Channel
+from csn_rt.wire.names import Channel, public_name
+from csn_rt.wire.protocol import Codec
 
 # A catching-up socket gets its backlog in pieces that fit the transport's buffer (64 KiB high-water mark).
 CATCH_UP_BYTES: Final = 65_536
 
-Encode = Callable[[bytes, int | None], bytes]
-"""(event, offset or None where the channel is not recoverable) -> one line of the frame."""
-
 
 class Peer(Protocol):
     """A socket, as the fan-out sees it."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How its frames are made."""
 
     @property
     def is_writable(self) -> bool:
@@ -48,18 +53,18 @@ MemoryT = TypeVar("MemoryT", Ring, Latest)
 class Topic(Generic[MemoryT]):
     """`shows_offset`: whether publications carry their offset, so that a client can recover by it."""
 
-    def __init__(self, channel: Channel, memory: MemoryT, encode: Encode, *, shows_offset: bool) -> None:
+    def __init__(self, channel: Channel, memory: MemoryT, *, shows_offset: bool) -> None:
         self.channel = channel
         self.memory: MemoryT = memory
         self.flushed = memory.top
-        self._encode = encode
         self.shows_offset = shows_offset
+        self._encoders: dict[Codec, Callable[[bytes, int | None], bytes]] = {}
         self._at_head: set[Peer] = set()
         self._behind: dict[Peer, int] = {}
         self._joining: dict[Peer, int] = {}
         self._ahead: dict[Peer, int] = {}
         self._written: set[Peer] = set()
-        self._flushing: Frame | None = None
+        self._flushing: Edition | None = None
         self._flushing_up_to = 0
         self._flushing_events = 0
 
@@ -120,7 +125,7 @@ class Topic(Generic[MemoryT]):
                 self._at_head.add(peer)
                 return True
             piece = _piece(events)
-            peer.write(self._frame(piece))
+            peer.write(peer.dialect.frame(self._payload(peer.dialect.codec, piece)))
             self._behind[peer] = piece[-1][0]
         return True
 
@@ -129,15 +134,15 @@ class Topic(Generic[MemoryT]):
 
         This is the hot loop.
         """
-        frame = self._flushing or self._begin_flush()
-        if frame is None:
+        edition = self._flushing
+        if edition is None and (edition := self._begin_flush()) is None:
             return 0
         at_head, written = self._at_head, self._written
         before = len(written)
         for _ in range(len(at_head) if sockets is None else min(sockets, len(at_head))):
             peer = at_head.pop()
             if peer.is_writable:
-                peer.write(frame)
+                peer.write(edition[peer.dialect])
                 written.add(peer)
             else:
                 self._behind[peer] = self.flushed
@@ -146,13 +151,13 @@ class Topic(Generic[MemoryT]):
             self._end_flush()
         return delivered
 
-    def _begin_flush(self) -> Frame | None:
+    def _begin_flush(self) -> Edition | None:
         events = self.memory.after(self.flushed)
         if events is None:
             raise RuntimeError("a flush came after its events were forgotten")
         if not events:
             return None
-        self._flushing = self._frame(events)
+        self._flushing = Edition(lambda codec: self._payload(codec, events))
         self._flushing_up_to = self.memory.top
         self._flushing_events = len(events)
         return self._flushing
@@ -185,11 +190,13 @@ class Topic(Generic[MemoryT]):
         events = self.memory.after(position)
         return None if events is None else [event for event in events if event[0] <= self.flushed]
 
-    def _frame(self, events: Sequence[tuple[int, bytes]]) -> Frame:
-        encode = self._encode
+    def _payload(self, codec: Codec, events: Sequence[tuple[int, bytes]]) -> bytes:
+        encode = self._encoders.get(codec)
+        if encode is None:
+            encode = self._encoders[codec] = codec.publication_encoder(public_name(self.channel))
         if self.shows_offset:
-            return Frame(b"\n".join([encode(data, offset) for offset, data in events]))
-        return Frame(b"\n".join([encode(data, None) for _, data in events]))
+            return codec.SEPARATOR.join([encode(data, offset) for offset, data in events])
+        return codec.SEPARATOR.join([encode(data, None) for _, data in events])
 
 
 def _piece(events: Sequence[tuple[int, bytes]]) -> Sequence[tuple[int, bytes]]:

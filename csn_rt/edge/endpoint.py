@@ -17,6 +17,7 @@ from csn_rt.edge.writers import AsgiWriter, Writer
 from csn_rt.edge.ws import Connection, now
 from csn_rt.features.context import new_id
 from csn_rt.wire import json_codec
+from csn_rt.wire.dialect import dialect
 
 PATH: Final = "/connection/websocket"
 JSON_SUBPROTOCOL: Final = "centrifuge-json"
@@ -54,14 +55,15 @@ class WebSocketEndpoint:
                     writer.abort()
 
     def _connect(self, scope: Scope, headers: Headers, writer: Writer) -> Connection:
+        spoken = dialect(json_codec)
         session = Session(
-            json_codec, client_id=new_id(), first_ping_s=random.uniform(*FIRST_PING_S), now=now()
+            spoken.codec, client_id=new_id(), first_ping_s=random.uniform(*FIRST_PING_S), now=now()
         )
         client = scope.get("client")
         connection = Connection(
             self._node,
             session,
-            json_codec,
+            spoken,
             writer,
             ip=client[0] if client else "",
             user_agent=headers.get("user-agent", "")[:500],

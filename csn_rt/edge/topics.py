@@ -16,7 +16,7 @@ import structlog
 
 from csn_rt.bus.base import Bus, BusDown, Envelope
 from csn_rt.core.ring import Latest, Ring
-from csn_rt.core.topic import Encode, Topic
+from csn_rt.core.topic import Topic
 from csn_rt.db import log
 from csn_rt.edge.line import Line, Taken
 from csn_rt.errors import Unavailable
@@ -55,14 +55,12 @@ class Topics:
         node_id: str,
         db: Database,
         bus: Bus,
-        encode_for: Callable[[Channel], Encode],
         opened: Callable[[Channel], None],
         closed: Callable[[Channel], None],
     ) -> None:
         self._node_id = node_id
         self._db = db
         self._bus = bus
-        self._encode_for = encode_for
         self._opened = opened
         self._closed = closed
         self._lines: dict[Channel, AnyLine] = {}
@@ -172,9 +170,8 @@ class Topics:
     async def _make_line(self, channel: Channel) -> AnyLine:
         address = parse_channel(channel)
         area = address.area if address else None
-        encode = self._encode_for(channel)
         if area is None or not area.has_head:
-            return Line(Topic(channel, Latest(), encode, shows_offset=False), is_conflated=True)
+            return Line(Topic(channel, Latest(), shows_offset=False), is_conflated=True)
         async with self._db.connection() as connection:
             if area.is_log:
                 head = await log.ensure(connection, channel)
@@ -185,7 +182,7 @@ class Topics:
                 warm = []
         ring = Ring(head.epoch, head.offset)
         ring.prepend(warm)
-        return Line(Topic(channel, ring, encode, shows_offset=area.is_log), is_conflated=False)
+        return Line(Topic(channel, ring, shows_offset=area.is_log), is_conflated=False)
 
     async def _close_idle(self) -> None:
         while True:

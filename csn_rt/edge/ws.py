@@ -42,8 +42,8 @@ from csn_rt.edge.writers import Writer
 from csn_rt.errors import Refused, Unavailable
 from csn_rt.features.context import Caller, new_id
 from csn_rt.wire.codes import CloseCode, ErrorCode, UnsubscribeCode
-from csn_rt.wire.frames import Frame
-from csn_rt.wire.protocol import Codec, Error
+from csn_rt.wire.dialect import Dialect
+from csn_rt.wire.protocol import Error
 
 logger = structlog.get_logger(__name__)
 
@@ -58,12 +58,12 @@ class Connection:
     """The shell around one session, and the peer that topics write to."""
 
     def __init__(
-        self, node: Node, session: Session, codec: Codec, writer: Writer, *, ip: str, user_agent: str
+        self, node: Node, session: Session, dialect: Dialect, writer: Writer, *, ip: str, user_agent: str
     ) -> None:
+        self.dialect = dialect
         self.write = writer.write
         self._node = node
         self._session = session
-        self._codec = codec
         self._writer = writer
         self._ip = ip
         self._user_agent = user_agent
@@ -126,7 +126,7 @@ class Connection:
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Send(data):
-                self.write(Frame(data))
+                self.write(self.dialect.frame(data))
             case Call():
                 self._call(effect)
             case Join():

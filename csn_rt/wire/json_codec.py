@@ -14,6 +14,7 @@ import msgspec
 from csn_rt.wire.codes import CloseCode, UnsubscribeCode
 from csn_rt.wire.protocol import Command, Malformed, Reply
 
+IS_BINARY: Final = False
 PING: Final = b"{}"
 SEPARATOR: Final = b"\n"
 

@@ -249,7 +249,11 @@ class Codec(Protocol):
     """One encoding. Modules fulfil it: `json_codec`."""
 
     @property
-    def PING(self) -> bytes:  # noqa: N802 - a constant of the module that fulfils it
+    def IS_BINARY(self) -> bool:  # noqa: N802 - a constant of the module that fulfils it
+        """Whether its messages travel in binary frames."""
+
+    @property
+    def PING(self) -> bytes:  # noqa: N802 - the same
         """The push that asks for a pong."""
 
     @property

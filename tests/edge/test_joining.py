@@ -18,7 +18,8 @@ from csn_rt.wire import names
 from csn_rt.wire.names import CATALOG, Address, Area
 from csn_rt.wire.protocol import StreamPosition
 from csn_rt.wire.roles import Role
-from tests.edge.test_topics import FakePeer, NodeTopics, commit, heard
+from tests.edge.test_topics import NodeTopics, commit, heard
+from tests.support.peers import FakePeer
 
 ANN = Identity(user_id="ann", role=Role.USER)
 

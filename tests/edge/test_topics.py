@@ -17,24 +17,11 @@ from csn_rt.edge.telling import Teller, envelopes
 from csn_rt.edge.topics import Topics
 from csn_rt.errors import Unavailable
 from csn_rt.wire import names
-from csn_rt.wire.frames import Frame
 from csn_rt.wire.names import CATALOG, Channel
 from csn_rt.wire.published import Published
+from tests.support.peers import FakePeer
 
 USER = names.user("ann")
-
-
-class FakePeer:
-    def __init__(self) -> None:
-        self.is_writable = True
-        self.got: list[bytes] = []
-        self.lost_channels: list[str] = []
-
-    def lost(self, name: str) -> None:
-        self.lost_channels.append(name)
-
-    def write(self, frame: Frame) -> None:
-        self.got += frame.payload.split(b"\n")
 
 
 class NodeTopics:
@@ -48,7 +35,6 @@ class NodeTopics:
             node_id=node_id,
             db=db,
             bus=self.bus,
-            encode_for=lambda _channel: lambda data, _offset: data,
             opened=lambda _channel: None,
             closed=self.closed.append,
         )

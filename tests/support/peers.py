@@ -1,0 +1,47 @@
+"""A socket as a topic sees it, and what it was told."""
+
+import msgspec
+
+from csn_rt.wire import json_codec
+from csn_rt.wire.dialect import Dialect, dialect
+from csn_rt.wire.frames import Frame
+
+JSON = dialect(json_codec)
+
+
+class _Publication(msgspec.Struct):
+    data: msgspec.Raw
+
+
+class _Push(msgspec.Struct):
+    pub: _Publication
+
+
+class _Message(msgspec.Struct):
+    push: _Push
+
+
+class FakePeer:
+    def __init__(self, dialect: Dialect = JSON) -> None:
+        self.dialect = dialect
+        self.is_writable = True
+        self.frames: list[Frame] = []
+        self.lost_channels: list[str] = []
+
+    def write(self, frame: Frame) -> None:
+        assert self.is_writable, "nothing is written to a full socket"
+        self.frames.append(frame)
+
+    def lost(self, name: str) -> None:
+        self.lost_channels.append(name)
+
+    @property
+    def got(self) -> list[bytes]:
+        """The data of every publication, in order."""
+        return [data for frame in self.frames for data in data_of(frame)]
+
+
+def data_of(frame: Frame) -> list[bytes]:
+    """The data of the publications in a frame of JSON."""
+    messages = msgspec.json.Decoder(_Message).decode_lines(frame.payload)
+    return [bytes(message.push.pub.data) for message in messages]
