@@ -39,7 +39,7 @@ async def serve(settings: Settings, host: str, port: int, stopping: asyncio.Even
             )
         except DATABASE_PROBLEMS as exc:
             raise CannotServe(describe_database_problem(exc)) from exc
-        server = make_server(app.asgi, drain=app.drain)
+        server = make_server(app.asgi, drain=app.drain, compresses=settings.compression)
         stopper = asyncio.create_task(_stop(server, stopping))
         stack.callback(stopper.cancel)
         await server.serve(sockets=[listening])

@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: Annotated[
         float, _about("time over which a stopping node sends its clients away", unit="s", ge=0, le=600)
     ] = 20.0
+    compression: Annotated[bool, _about("0: frames are not compressed, even for clients that can")] = True
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("least level logged")] = "info"
     log_format: Annotated[Literal["json", "console"], _about("form of the log lines")] = "json"
     clerk_issuer: Annotated[str, _about("issuer of Clerk's tokens; not used yet")] = ""

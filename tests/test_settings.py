@@ -56,6 +56,7 @@ def test_every_name_of_the_list_is_known(name):
         "CSN_AUTH": "dev",
         "CSN_DEV_ALLOW_REMOTE": "1",
         "CSN_DRAIN_S": "1",
+        "CSN_COMPRESSION": "0",
         "CSN_LOG_LEVEL": "debug",
         "CSN_LOG_FORMAT": "console",
     }

@@ -117,6 +117,7 @@ def _children(demo: Demo, settings: Settings) -> tuple[list[Child], Child]:
         "CSN_SECRET": settings.secret,
         "CSN_AUTH": "dev",
         "CSN_DRAIN_S": str(settings.drain_s),
+        "CSN_COMPRESSION": str(int(settings.compression)),
         "CSN_LOG_LEVEL": settings.log_level,
         "CSN_LOG_FORMAT": settings.log_format,
     }

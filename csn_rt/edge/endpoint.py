@@ -17,7 +17,7 @@ from csn_rt.edge.writers import AsgiWriter, Writer
 from csn_rt.edge.ws import Connection, now
 from csn_rt.features.context import new_id
 from csn_rt.wire import json_codec
-from csn_rt.wire.dialect import dialect
+from csn_rt.wire.dialect import Dialect, dialect
 
 PATH: Final = "/connection/websocket"
 JSON_SUBPROTOCOL: Final = "centrifuge-json"
@@ -44,18 +44,18 @@ class WebSocketEndpoint:
         subprotocol = JSON_SUBPROTOCOL if JSON_SUBPROTOCOL in scope.get("subprotocols", ()) else None
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         if (direct := writer_of(scope)) is not None:
-            await self._connect(scope, headers, direct).read(receive)
+            spoken = dialect(json_codec, is_deflated=direct.is_deflated)
+            await self._connect(scope, headers, spoken, direct).read(receive)
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(None) as reading:
                 writer = AsgiWriter(send, reading)
                 try:
-                    await self._connect(scope, headers, writer).read(receive)
+                    await self._connect(scope, headers, dialect(json_codec), writer).read(receive)
                 finally:
                     writer.abort()
 
-    def _connect(self, scope: Scope, headers: Headers, writer: Writer) -> Connection:
-        spoken = dialect(json_codec)
+    def _connect(self, scope: Scope, headers: Headers, spoken: Dialect, writer: Writer) -> Connection:
         session = Session(
             spoken.codec, client_id=new_id(), first_ping_s=random.uniform(*FIRST_PING_S), now=now()
         )

@@ -12,12 +12,13 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Scope
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 
 from csn_rt.edge.writers import CLOSE_TIMEOUT_S
 from csn_rt.wire.codes import CloseCode
-from csn_rt.wire.frames import Frame
+from csn_rt.wire.frames import DEFLATE_WINDOW_BITS, Frame
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,15 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.is_writable = True
         self.on_writable: Callable[[], None] = _ignore
+
+    @property
+    def is_deflated(self) -> bool:
+        """Whether compressed frames may be written. Not to a client that wants a smaller window than ours."""
+        return any(
+            isinstance(extension, PerMessageDeflate)
+            and extension.local_max_window_bits == DEFLATE_WINDOW_BITS
+            for extension in self.conn.extensions
+        )
 
     def data_received(self, data: bytes) -> None:
         if not self.handshake_initiated:
@@ -117,6 +127,19 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.abort)
 
 
+class DeflatingProtocol(FrameProtocol):
+    """Compresses where the client can. No side keeps a context from one message to the next: a frame serves
+    every socket of a room, and a connection at rest holds nothing for it."""
+
+    _OFFERED = (
+        ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn.available_extensions = self._OFFERED
+
+
 class Server(uvicorn.Server):
     """`drain` is awaited once, when a signal has asked for the end and before any socket is closed."""
 
@@ -134,16 +157,16 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(app: ASGIApp, *, drain: Callable[[], Awaitable[None]]) -> Server:
-    """The caller listens, and hands the sockets to `serve`."""
+def make_server(app: ASGIApp, *, drain: Callable[[], Awaitable[None]], compresses: bool = True) -> Server:
+    """The caller listens, and hands the sockets to `serve`. `compresses`: frames to clients that can."""
     config = uvicorn.Config(
         app,
-        ws=FrameProtocol,
+        ws=DeflatingProtocol if compresses else FrameProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         # The protocol has its own pings, on a fixed schedule that the SDKs rely on.
         ws_ping_interval=None,
         ws_ping_timeout=None,
-        # 64 KiB a connection instead of 25, and every socket would compress the same frame again.
+        # uvicorn's would take 64 KiB a connection instead of 25, and compress a frame again for every socket.
         ws_per_message_deflate=False,
         # Our own logging is set up before; uvicorn's access log would carry query strings.
         log_config=None,

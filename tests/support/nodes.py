@@ -22,12 +22,14 @@ class RunningNode:
 
 
 @asynccontextmanager
-async def running_node(database_url: str, redis_url: str, **options: Any) -> AsyncIterator[RunningNode]:
+async def running_node(
+    database_url: str, redis_url: str, *, compresses: bool = True, **options: Any
+) -> AsyncIterator[RunningNode]:
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     options = {"secret": SECRET, "drain_s": 0.0, **options}
     async with open_app(database_url=database_url, redis_url=redis_url, **options) as app:
-        server = make_server(app.asgi, drain=app.drain)
+        server = make_server(app.asgi, drain=app.drain, compresses=compresses)
         # Not `serve`: signals belong to pytest.
         serving = asyncio.create_task(server._serve([listening]))
         async with asyncio.timeout(10):
