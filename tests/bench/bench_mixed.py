@@ -41,7 +41,7 @@ async def main() -> None:
     heading("1,000 subscribers, mixed load")
     async with set_stage() as stage:
         channels = [names.stream_chat(stage.stream_id), names.stream_viewers(stage.stream_id)]
-        with crowd(stage.nodes[0].ws_url, channels, SUBSCRIBERS) as subscribers:
+        with crowd(stage.nodes[0].ws_url, [channels], SUBSCRIBERS) as subscribers:
             await _play(stage, subscribers)
 
 

@@ -1,7 +1,9 @@
 """What every bench stands on: servers, nodes as processes, a stream, and how figures are printed."""
 
+import argparse
 import asyncio
 import platform
+import resource
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,21 +21,32 @@ from tests.support.league import make_stream
 from tests.support.nodes import token
 from tests.support.servers import temporary_directory
 
+SPARE_FILES = 500
+"""What a process has open besides the sockets of the load."""
+
 
 class Stage:
-    def __init__(self, db: Database, nodes: Sequence[NodeProcess], stream_id: str) -> None:
+    def __init__(self, db: Database, nodes: Sequence[NodeProcess], stream_ids: Sequence[str]) -> None:
         self.db = db
         self.nodes = nodes
-        self.stream_id = stream_id
+        self.stream_ids = stream_ids
+
+    @property
+    def stream_id(self) -> str:
+        return self.stream_ids[0]
 
     def cpu_s(self) -> float:
         """CPU seconds that the nodes have used so far."""
         return sum(sum(psutil.Process(node.pid).cpu_times()[:2]) for node in self.nodes)
 
+    def rss_bytes(self) -> int:
+        """Memory that the nodes hold now."""
+        return sum(psutil.Process(node.pid).memory_info().rss for node in self.nodes)
+
 
 @asynccontextmanager
-async def set_stage(nodes: int = 1) -> AsyncIterator[Stage]:
-    """Embedded PostgreSQL (durable) and Valkey, a fresh database, nodes, and a stream that is on."""
+async def set_stage(nodes: int = 1, streams: int = 1, **environment: str) -> AsyncIterator[Stage]:
+    """Embedded PostgreSQL (durable) and Valkey, a fresh database, nodes, and streams that are on."""
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
         database_url = stack.enter_context(EmbeddedPostgres(directory)).url
@@ -42,14 +55,35 @@ async def set_stage(nodes: int = 1) -> AsyncIterator[Stage]:
         db = await open_database(database_url)
         stack.push_async_callback(db.close)
         running = [
-            await stack.enter_async_context(NodeProcess(database_url, redis_url, directory / f"node{n}.log"))
+            await stack.enter_async_context(
+                NodeProcess(database_url, redis_url, directory / f"node{n}.log", **environment)
+            )
             for n in range(nodes)
         ]
-        stream_id = await make_stream(db)
+        stream_ids = [await make_stream(db) for _ in range(streams)]
         admin = await connect(running[0].ws_url, token("root", Role.ADMIN))
-        await admin.rpc("stream.start", stream_id=stream_id)
+        for stream_id in stream_ids:
+            await admin.rpc("stream.start", stream_id=stream_id)
         admin.close()
-        yield Stage(db, running, stream_id)
+        yield Stage(db, running, stream_ids)
+
+
+def options(**defaults: int) -> argparse.Namespace:
+    """The sizes of a bench, each of which the command line may change: `--subscribers 200`."""
+    parser = argparse.ArgumentParser()
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
+    return parser.parse_args()
+
+
+def sockets_allowed(wanted: int) -> int:
+    """So many sockets as one process may hold here, and says so where that is fewer than wanted."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the nodes inherit it
+    allowed = min(wanted, hard - SPARE_FILES)
+    if allowed < wanted:
+        print(f"A process may open {hard} files here: {allowed} sockets instead of {wanted}.\n")
+    return allowed
 
 
 def percentile(values: Sequence[float], share: float) -> float:

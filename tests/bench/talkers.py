@@ -1,0 +1,55 @@
+"""People who talk in chats, each with a socket of his own: real lines, real `chat.send`."""
+
+import asyncio
+import random
+import string
+import time
+import uuid
+from collections.abc import Sequence
+
+from csn_rt.demo.lines import LINES, NAMES
+from csn_rt.wire.roles import Role
+from tests.bench.client import LoadClient, connect
+from tests.bench.stage import paced
+from tests.support.nodes import token
+
+TALKERS = 200
+"""Moderators, who may say a hundred things in half a minute; so many that few speak twice in one frame."""
+
+_TEXTS = [text for texts in LINES.values() for text in texts]
+
+
+class Talkers:
+    def __init__(self, clients: Sequence[LoadClient]) -> None:
+        self.acknowledged_s: list[float] = []
+        self._clients = clients
+        self._rng = random.Random(1)
+
+    async def talk(self, stream_ids: Sequence[str], *, per_s: int, duration_s: int) -> None:
+        """Return when everything is acknowledged; streams and talkers take turns."""
+        async with asyncio.TaskGroup() as tasks:
+            async for n in paced(per_s * duration_s, per_s):
+                talker = self._clients[n % len(self._clients)]
+                tasks.create_task(self._send(talker, stream_ids[n % len(stream_ids)]))
+
+    async def _send(self, talker: LoadClient, stream_id: str) -> None:
+        started = time.perf_counter()
+        text = f"{self._rng.choice(_TEXTS)} {started:.6f}"
+        client_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        answer = await talker.rpc("chat.send", stream_id=stream_id, text=text, client_id=client_id)
+        assert answer["sent"], answer
+        self.acknowledged_s.append(time.perf_counter() - started)
+
+    def leave(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+async def invite(ws_url: str) -> Talkers:
+    rng = random.Random(2)
+    clients = []
+    for _ in range(TALKERS):
+        # Ids as Clerk makes them: they are the half of a line that does not compress.
+        user_id = "user_2" + "".join(rng.choices(string.ascii_letters + string.digits, k=26))
+        clients.append(await connect(ws_url, token(user_id, Role.MODERATOR, name=rng.choice(NAMES))))
+    return Talkers(clients)
