@@ -1,11 +1,15 @@
-"""`GET /connection/websocket`: who may come in, and in which encoding they speak."""
+"""`GET /connection/websocket`: who may come in, and in which dialect they speak.
+
+Protobuf is spoken with those who offer its subprotocol or ask for it in the query, JSON with all others. A
+chosen subprotocol is echoed (browsers fail otherwise); one that was not offered never is.
+"""
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
@@ -16,11 +20,16 @@ from csn_rt.edge.server import writer_of
 from csn_rt.edge.writers import AsgiWriter, Writer
 from csn_rt.edge.ws import Connection, now
 from csn_rt.features.context import new_id
-from csn_rt.wire import json_codec
+from csn_rt.wire import json_codec, protobuf_codec
 from csn_rt.wire.dialect import Dialect, dialect
+from csn_rt.wire.protocol import Codec
 
 PATH: Final = "/connection/websocket"
-JSON_SUBPROTOCOL: Final = "centrifuge-json"
+SUBPROTOCOLS: Final[Mapping[str, Codec]] = {
+    "centrifuge-protobuf": protobuf_codec,
+    "centrifuge-json": json_codec,
+}
+PROTOBUF_QUERIES: Final = frozenset({("format", "protobuf"), ("cf_protocol", "protobuf")})
 FIRST_PING_S: Final = (12.5, 25.0)
 """The first ping comes at a random moment, so that a crowd that came together is not pinged together."""
 
@@ -41,17 +50,17 @@ class WebSocketEndpoint:
         if not self._is_allowed(headers):
             await _deny(send, 403, "origin not allowed")
             return
-        subprotocol = JSON_SUBPROTOCOL if JSON_SUBPROTOCOL in scope.get("subprotocols", ()) else None
+        subprotocol, codec = _negotiate(scope)
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         if (direct := writer_of(scope)) is not None:
-            spoken = dialect(json_codec, is_deflated=direct.is_deflated)
+            spoken = dialect(codec, is_deflated=direct.is_deflated)
             await self._connect(scope, headers, spoken, direct).read(receive)
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(None) as reading:
                 writer = AsgiWriter(send, reading)
                 try:
-                    await self._connect(scope, headers, dialect(json_codec), writer).read(receive)
+                    await self._connect(scope, headers, dialect(codec), writer).read(receive)
                 finally:
                     writer.abort()
 
@@ -77,6 +86,16 @@ class WebSocketEndpoint:
         if origin is None or origin in self._allowed_origins or "*" in self._allowed_origins:
             return True
         return urlsplit(origin).netloc == headers.get("host")
+
+
+def _negotiate(scope: Scope) -> tuple[str | None, Codec]:
+    """The subprotocol to echo, and the encoding."""
+    offered = scope.get("subprotocols", ())
+    for subprotocol, codec in SUBPROTOCOLS.items():
+        if subprotocol in offered:
+            return subprotocol, codec
+    query = parse_qsl(scope["query_string"].decode("latin-1"))
+    return None, json_codec if PROTOBUF_QUERIES.isdisjoint(query) else protobuf_codec
 
 
 async def _deny(send: Send, status: int, text: str) -> None:

@@ -8,7 +8,7 @@ In a reply, a field without a default is written even when it is zero or empty; 
 when it has that value; nothing is ever null. SDKs crash on what is missing as well as on null.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Annotated, Final, Protocol
 
 from msgspec import Meta, Raw, Struct
@@ -245,8 +245,8 @@ class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
 # Encodings
 
 
-class Codec(Protocol):
-    """One encoding. Modules fulfil it: `json_codec`."""
+class Codec(Hashable, Protocol):
+    """One encoding. Modules fulfil it: `json_codec`, `protobuf_codec`."""
 
     @property
     def IS_BINARY(self) -> bool:  # noqa: N802 - a constant of the module that fulfils it

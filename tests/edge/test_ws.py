@@ -177,11 +177,11 @@ async def fill(db, stream_id: str, node: RunningNode, count: int, size: int = 4_
 
 
 async def slow_client(node: RunningNode, stream_id: str) -> ClientConnection:
-    """Subscribed, and takes next to nothing into its buffers."""
+    """Subscribed, takes next to nothing into its buffers, and wants every byte of it."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     sock.connect(("127.0.0.1", int(node.url.rpartition(":")[2])))
-    ws = await connect(f"{node.ws_url}/connection/websocket", sock=sock, max_queue=1)
+    ws = await connect(f"{node.ws_url}/connection/websocket", sock=sock, max_queue=1, compression=None)
     await ws.send('{"id":1,"connect":{}}')
     await replies(ws, 1)
     await ws.send(json.dumps({"id": 2, "subscribe": {"channel": names.stream_chat(stream_id)}}))
