@@ -8,24 +8,29 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 _CHUNK = 65536
+_MAX_UNDER_WAY = 1000
 
 
 class Proxy:
     """`async with Proxy(url) as proxy:`; `proxy.url` has the same user, password and database."""
 
     def __init__(self, url: str) -> None:
-        self._parts = urlsplit(url)
-        host = parse_qs(self._parts.query).get("host", [self._parts.hostname or "127.0.0.1"])[0]
-        default_port = 5432 if self._parts.scheme.startswith("postgres") else 6379
-        self._port_there = self._parts.port or default_port
-        self._socket_there = Path(host) / f".s.PGSQL.{self._port_there}" if host.startswith("/") else None
-        self._host_there = host
+        self.aim(url)
         self._port = 0
         self._server: asyncio.Server | None = None
         self._pipes: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self._flows.set()
         self._delay_s = 0.0
+
+    def aim(self, url: str) -> None:
+        """New connections go there: a server that comes back may have another address."""
+        self._parts = urlsplit(url)
+        host = parse_qs(self._parts.query).get("host", [self._parts.hostname or "127.0.0.1"])[0]
+        default_port = 5432 if self._parts.scheme.startswith("postgres") else 6379
+        self._port_there = self._parts.port or default_port
+        self._socket_there = Path(host) / f".s.PGSQL.{self._port_there}" if host.startswith("/") else None
+        self._host_there = host
 
     async def __aenter__(self) -> Self:
         await self._listen()
@@ -71,7 +76,7 @@ class Proxy:
 
     @asynccontextmanager
     async def slow(self, seconds: float) -> AsyncIterator[None]:
-        """Hold what comes, in either direction, for that long."""
+        """What comes, in either direction, arrives that much later; it does not become less."""
         self._delay_s = seconds
         try:
             yield
@@ -118,9 +123,31 @@ class Proxy:
             await asyncio.gather(*both, return_exceptions=True)
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_MAX_UNDER_WAY)
+        arriving = asyncio.create_task(self._arrive(under_way, writer))
+        loop = asyncio.get_running_loop()
+        try:
+            with suppress(OSError):
+                data = b"?"
+                while data:
+                    data = await reader.read(_CHUNK)
+                    await under_way.put((loop.time() + self._delay_s, data))
+            await arriving
+        finally:
+            arriving.cancel()
+            await asyncio.gather(arriving, return_exceptions=True)
+
+    async def _arrive(
+        self, under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
+    ) -> None:
+        loop = asyncio.get_running_loop()
         with suppress(OSError):
-            while data := await reader.read(_CHUNK):
-                await asyncio.sleep(self._delay_s)
+            while True:
+                due, data = await under_way.get()
+                if (wait_s := due - loop.time()) > 0:
+                    await asyncio.sleep(wait_s)
                 await self._flows.wait()
+                if not data:
+                    return
                 writer.write(data)
                 await writer.drain()
