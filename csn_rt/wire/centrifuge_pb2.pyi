@@ -1,29 +1,13 @@
-from collections.abc import Iterable as _Iterable
-from collections.abc import Mapping as _Mapping
-from typing import ClassVar as _ClassVar
-
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf.internal import containers as _containers
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Command(_message.Message):
-    __slots__ = (
-        "connect",
-        "history",
-        "id",
-        "ping",
-        "presence",
-        "presence_stats",
-        "publish",
-        "refresh",
-        "rpc",
-        "send",
-        "sub_refresh",
-        "subscribe",
-        "unsubscribe",
-    )
+    __slots__ = ("id", "connect", "subscribe", "unsubscribe", "publish", "presence", "presence_stats", "history", "ping", "send", "rpc", "refresh", "sub_refresh")
     ID_FIELD_NUMBER: _ClassVar[int]
     CONNECT_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
@@ -50,31 +34,16 @@ class Command(_message.Message):
     rpc: RPCRequest
     refresh: RefreshRequest
     sub_refresh: SubRefreshRequest
-    def __init__(
-        self,
-        id: int | None = ...,
-        connect: ConnectRequest | _Mapping | None = ...,
-        subscribe: SubscribeRequest | _Mapping | None = ...,
-        unsubscribe: UnsubscribeRequest | _Mapping | None = ...,
-        publish: PublishRequest | _Mapping | None = ...,
-        presence: PresenceRequest | _Mapping | None = ...,
-        presence_stats: PresenceStatsRequest | _Mapping | None = ...,
-        history: HistoryRequest | _Mapping | None = ...,
-        ping: PingRequest | _Mapping | None = ...,
-        send: SendRequest | _Mapping | None = ...,
-        rpc: RPCRequest | _Mapping | None = ...,
-        refresh: RefreshRequest | _Mapping | None = ...,
-        sub_refresh: SubRefreshRequest | _Mapping | None = ...,
-    ) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., connect: _Optional[_Union[ConnectRequest, _Mapping]] = ..., subscribe: _Optional[_Union[SubscribeRequest, _Mapping]] = ..., unsubscribe: _Optional[_Union[UnsubscribeRequest, _Mapping]] = ..., publish: _Optional[_Union[PublishRequest, _Mapping]] = ..., presence: _Optional[_Union[PresenceRequest, _Mapping]] = ..., presence_stats: _Optional[_Union[PresenceStatsRequest, _Mapping]] = ..., history: _Optional[_Union[HistoryRequest, _Mapping]] = ..., ping: _Optional[_Union[PingRequest, _Mapping]] = ..., send: _Optional[_Union[SendRequest, _Mapping]] = ..., rpc: _Optional[_Union[RPCRequest, _Mapping]] = ..., refresh: _Optional[_Union[RefreshRequest, _Mapping]] = ..., sub_refresh: _Optional[_Union[SubRefreshRequest, _Mapping]] = ...) -> None: ...
 
 class ConnectRequest(_message.Message):
     __slots__ = ("token",)
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     token: str
-    def __init__(self, token: str | None = ...) -> None: ...
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("channel", "epoch", "flag", "offset", "recover", "tf", "type")
+    __slots__ = ("channel", "recover", "epoch", "offset", "tf", "flag", "type")
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     RECOVER_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -89,16 +58,7 @@ class SubscribeRequest(_message.Message):
     tf: FilterNode
     flag: int
     type: int
-    def __init__(
-        self,
-        channel: str | None = ...,
-        recover: bool | None = ...,
-        epoch: str | None = ...,
-        offset: int | None = ...,
-        tf: FilterNode | _Mapping | None = ...,
-        flag: int | None = ...,
-        type: int | None = ...,
-    ) -> None: ...
+    def __init__(self, channel: _Optional[str] = ..., recover: _Optional[bool] = ..., epoch: _Optional[str] = ..., offset: _Optional[int] = ..., tf: _Optional[_Union[FilterNode, _Mapping]] = ..., flag: _Optional[int] = ..., type: _Optional[int] = ...) -> None: ...
 
 class FilterNode(_message.Message):
     __slots__ = ()
@@ -108,36 +68,36 @@ class UnsubscribeRequest(_message.Message):
     __slots__ = ("channel",)
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     channel: str
-    def __init__(self, channel: str | None = ...) -> None: ...
+    def __init__(self, channel: _Optional[str] = ...) -> None: ...
 
 class PublishRequest(_message.Message):
     __slots__ = ("channel",)
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     channel: str
-    def __init__(self, channel: str | None = ...) -> None: ...
+    def __init__(self, channel: _Optional[str] = ...) -> None: ...
 
 class PresenceRequest(_message.Message):
     __slots__ = ("channel",)
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     channel: str
-    def __init__(self, channel: str | None = ...) -> None: ...
+    def __init__(self, channel: _Optional[str] = ...) -> None: ...
 
 class PresenceStatsRequest(_message.Message):
     __slots__ = ("channel",)
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     channel: str
-    def __init__(self, channel: str | None = ...) -> None: ...
+    def __init__(self, channel: _Optional[str] = ...) -> None: ...
 
 class StreamPosition(_message.Message):
-    __slots__ = ("epoch", "offset")
+    __slots__ = ("offset", "epoch")
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     offset: int
     epoch: str
-    def __init__(self, offset: int | None = ..., epoch: str | None = ...) -> None: ...
+    def __init__(self, offset: _Optional[int] = ..., epoch: _Optional[str] = ...) -> None: ...
 
 class HistoryRequest(_message.Message):
-    __slots__ = ("channel", "limit", "reverse", "since")
+    __slots__ = ("channel", "limit", "since", "reverse")
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
@@ -146,13 +106,7 @@ class HistoryRequest(_message.Message):
     limit: int
     since: StreamPosition
     reverse: bool
-    def __init__(
-        self,
-        channel: str | None = ...,
-        limit: int | None = ...,
-        since: StreamPosition | _Mapping | None = ...,
-        reverse: bool | None = ...,
-    ) -> None: ...
+    def __init__(self, channel: _Optional[str] = ..., limit: _Optional[int] = ..., since: _Optional[_Union[StreamPosition, _Mapping]] = ..., reverse: _Optional[bool] = ...) -> None: ...
 
 class PingRequest(_message.Message):
     __slots__ = ()
@@ -168,13 +122,13 @@ class RPCRequest(_message.Message):
     METHOD_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     method: str
-    def __init__(self, data: bytes | None = ..., method: str | None = ...) -> None: ...
+    def __init__(self, data: _Optional[bytes] = ..., method: _Optional[str] = ...) -> None: ...
 
 class RefreshRequest(_message.Message):
     __slots__ = ("token",)
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     token: str
-    def __init__(self, token: str | None = ...) -> None: ...
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
 
 class SubRefreshRequest(_message.Message):
     __slots__ = ("channel", "token")
@@ -182,10 +136,10 @@ class SubRefreshRequest(_message.Message):
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     channel: str
     token: str
-    def __init__(self, channel: str | None = ..., token: str | None = ...) -> None: ...
+    def __init__(self, channel: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
 
 class Reply(_message.Message):
-    __slots__ = ("connect", "error", "history", "id", "push", "refresh", "rpc", "subscribe", "unsubscribe")
+    __slots__ = ("id", "error", "push", "connect", "subscribe", "unsubscribe", "history", "rpc", "refresh")
     ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
@@ -204,18 +158,7 @@ class Reply(_message.Message):
     history: HistoryResult
     rpc: RPCResult
     refresh: RefreshResult
-    def __init__(
-        self,
-        id: int | None = ...,
-        error: Error | _Mapping | None = ...,
-        push: Push | _Mapping | None = ...,
-        connect: ConnectResult | _Mapping | None = ...,
-        subscribe: SubscribeResult | _Mapping | None = ...,
-        unsubscribe: UnsubscribeResult | _Mapping | None = ...,
-        history: HistoryResult | _Mapping | None = ...,
-        rpc: RPCResult | _Mapping | None = ...,
-        refresh: RefreshResult | _Mapping | None = ...,
-    ) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., connect: _Optional[_Union[ConnectResult, _Mapping]] = ..., subscribe: _Optional[_Union[SubscribeResult, _Mapping]] = ..., unsubscribe: _Optional[_Union[UnsubscribeResult, _Mapping]] = ..., history: _Optional[_Union[HistoryResult, _Mapping]] = ..., rpc: _Optional[_Union[RPCResult, _Mapping]] = ..., refresh: _Optional[_Union[RefreshResult, _Mapping]] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("code", "message", "temporary")
@@ -225,12 +168,10 @@ class Error(_message.Message):
     code: int
     message: str
     temporary: bool
-    def __init__(
-        self, code: int | None = ..., message: str | None = ..., temporary: bool | None = ...
-    ) -> None: ...
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., temporary: _Optional[bool] = ...) -> None: ...
 
 class ConnectResult(_message.Message):
-    __slots__ = ("client", "data", "expires", "ping", "pong", "ttl", "version")
+    __slots__ = ("client", "version", "expires", "ttl", "data", "ping", "pong")
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_FIELD_NUMBER: _ClassVar[int]
@@ -245,28 +186,10 @@ class ConnectResult(_message.Message):
     data: bytes
     ping: int
     pong: bool
-    def __init__(
-        self,
-        client: str | None = ...,
-        version: str | None = ...,
-        expires: bool | None = ...,
-        ttl: int | None = ...,
-        data: bytes | None = ...,
-        ping: int | None = ...,
-        pong: bool | None = ...,
-    ) -> None: ...
+    def __init__(self, client: _Optional[str] = ..., version: _Optional[str] = ..., expires: _Optional[bool] = ..., ttl: _Optional[int] = ..., data: _Optional[bytes] = ..., ping: _Optional[int] = ..., pong: _Optional[bool] = ...) -> None: ...
 
 class SubscribeResult(_message.Message):
-    __slots__ = (
-        "data",
-        "epoch",
-        "offset",
-        "positioned",
-        "publications",
-        "recoverable",
-        "recovered",
-        "was_recovering",
-    )
+    __slots__ = ("recoverable", "epoch", "publications", "recovered", "offset", "positioned", "data", "was_recovering")
     RECOVERABLE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     PUBLICATIONS_FIELD_NUMBER: _ClassVar[int]
@@ -283,42 +206,27 @@ class SubscribeResult(_message.Message):
     positioned: bool
     data: bytes
     was_recovering: bool
-    def __init__(
-        self,
-        recoverable: bool | None = ...,
-        epoch: str | None = ...,
-        publications: _Iterable[Publication | _Mapping] | None = ...,
-        recovered: bool | None = ...,
-        offset: int | None = ...,
-        positioned: bool | None = ...,
-        data: bytes | None = ...,
-        was_recovering: bool | None = ...,
-    ) -> None: ...
+    def __init__(self, recoverable: _Optional[bool] = ..., epoch: _Optional[str] = ..., publications: _Optional[_Iterable[_Union[Publication, _Mapping]]] = ..., recovered: _Optional[bool] = ..., offset: _Optional[int] = ..., positioned: _Optional[bool] = ..., data: _Optional[bytes] = ..., was_recovering: _Optional[bool] = ...) -> None: ...
 
 class UnsubscribeResult(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class HistoryResult(_message.Message):
-    __slots__ = ("epoch", "offset", "publications")
+    __slots__ = ("publications", "epoch", "offset")
     PUBLICATIONS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     publications: _containers.RepeatedCompositeFieldContainer[Publication]
     epoch: str
     offset: int
-    def __init__(
-        self,
-        publications: _Iterable[Publication | _Mapping] | None = ...,
-        epoch: str | None = ...,
-        offset: int | None = ...,
-    ) -> None: ...
+    def __init__(self, publications: _Optional[_Iterable[_Union[Publication, _Mapping]]] = ..., epoch: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class RPCResult(_message.Message):
     __slots__ = ("data",)
     DATA_FIELD_NUMBER: _ClassVar[int]
     data: bytes
-    def __init__(self, data: bytes | None = ...) -> None: ...
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
 class RefreshResult(_message.Message):
     __slots__ = ("expires", "ttl")
@@ -326,10 +234,10 @@ class RefreshResult(_message.Message):
     TTL_FIELD_NUMBER: _ClassVar[int]
     expires: bool
     ttl: int
-    def __init__(self, expires: bool | None = ..., ttl: int | None = ...) -> None: ...
+    def __init__(self, expires: _Optional[bool] = ..., ttl: _Optional[int] = ...) -> None: ...
 
 class Push(_message.Message):
-    __slots__ = ("channel", "disconnect", "pub", "unsubscribe")
+    __slots__ = ("channel", "pub", "unsubscribe", "disconnect")
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     PUB_FIELD_NUMBER: _ClassVar[int]
     UNSUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
@@ -338,13 +246,7 @@ class Push(_message.Message):
     pub: Publication
     unsubscribe: Unsubscribe
     disconnect: Disconnect
-    def __init__(
-        self,
-        channel: str | None = ...,
-        pub: Publication | _Mapping | None = ...,
-        unsubscribe: Unsubscribe | _Mapping | None = ...,
-        disconnect: Disconnect | _Mapping | None = ...,
-    ) -> None: ...
+    def __init__(self, channel: _Optional[str] = ..., pub: _Optional[_Union[Publication, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., disconnect: _Optional[_Union[Disconnect, _Mapping]] = ...) -> None: ...
 
 class Publication(_message.Message):
     __slots__ = ("data", "offset")
@@ -352,7 +254,7 @@ class Publication(_message.Message):
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     offset: int
-    def __init__(self, data: bytes | None = ..., offset: int | None = ...) -> None: ...
+    def __init__(self, data: _Optional[bytes] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class Unsubscribe(_message.Message):
     __slots__ = ("code", "reason")
@@ -360,7 +262,7 @@ class Unsubscribe(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     code: int
     reason: str
-    def __init__(self, code: int | None = ..., reason: str | None = ...) -> None: ...
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Disconnect(_message.Message):
     __slots__ = ("code", "reason")
@@ -368,4 +270,4 @@ class Disconnect(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     code: int
     reason: str
-    def __init__(self, code: int | None = ..., reason: str | None = ...) -> None: ...
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
