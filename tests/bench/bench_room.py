@@ -30,11 +30,9 @@ async def main() -> None:
     report("chat: send to delivery", seen.message_latencies_s)
     print(f"p99 is {room.p99_ms / REACH_P99_MS:.2f} of the {REACH_P99_MS} ms to reach")
     print(f"node {room.cores:.2f} of a core, {room.cores / REACH_CORES:.2f} of the {REACH_CORES} to reach")
-    print(f"node {room.cpu_us:.2f} µs for each delivery; {seen.messages / room.elapsed_s:.0f} deliveries/s")
-    print(f"{seen.frames / room.elapsed_s:.0f} frames/s, {room.events_per_frame:.1f} messages in each")
-    print(
-        f"node {room.rss_bytes / 2**20:.0f} MiB; {room.idle_bytes / subscribers / 1024:.1f} KiB a subscriber"
-    )
+    print(f"node {room.delivery_cpu_us:.2f} µs a delivery, {seen.messages / room.elapsed_s:.0f} deliveries/s")
+    print(f"{seen.frames / room.elapsed_s:.0f} frames/s, {room.messages_per_frame:.1f} messages in each")
+    print(f"node {room.rss_bytes / 2**20:.0f} MiB; {room.idle_kib:.1f} KiB a subscriber")
     print(f"the load client itself {seen.cpu_s / room.elapsed_s:.2f} of a core")
 
 

@@ -1,6 +1,7 @@
 """Rooms in which people talk, on one node: what the benches of rooms measure, once for each of their rows."""
 
 import asyncio
+import math
 import time
 
 from msgspec import Struct
@@ -60,12 +61,22 @@ class Figures(Struct, frozen=True, kw_only=True):
         return self.cpu_s / self.elapsed_s
 
     @property
-    def cpu_us(self) -> float:
-        """Of the node, for each message delivered to a subscriber."""
+    def message_cpu_us(self) -> float:
+        """Of the node, for each message, with all that it takes."""
+        return self.cpu_s * 1e6 / self.messages
+
+    @property
+    def delivery_cpu_us(self) -> float:
+        """The same for each message and subscriber."""
         return self.cpu_s * 1e6 / self.seen.messages
 
     @property
-    def events_per_frame(self) -> float:
+    def idle_kib(self) -> float:
+        """Of the node, for each subscriber before anything was said."""
+        return self.idle_bytes / self.load.subscribers / 1024
+
+    @property
+    def messages_per_frame(self) -> float:
         return self.seen.messages / self.seen.frames
 
     @property
@@ -76,13 +87,14 @@ class Figures(Struct, frozen=True, kw_only=True):
     @property
     def p99_ms(self) -> float:
         """From the send to the delivery."""
+        if not self.is_complete:
+            return math.inf
         return percentile(self.seen.message_latencies_s, 0.99) * 1000
 
 
 async def measure(load: Load) -> Figures:
     """On a stage of its own, so that no row of a table carries what another has left."""
-    environment = {"CSN_COMPRESSION": "1"} if load.is_compressed else {}
-    async with set_stage(streams=load.rooms, **environment) as stage:
+    async with set_stage(streams=load.rooms, CSN_COMPRESSION=str(int(load.is_compressed))) as stage:
         channels = [[names.stream_chat(stream_id)] for stream_id in stage.stream_ids]
         empty_bytes = stage.rss_bytes()
         ws_url = stage.nodes[0].ws_url

@@ -6,6 +6,7 @@ import string
 import time
 import uuid
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from csn_rt.demo.lines import LINES, NAMES
 from csn_rt.wire.roles import Role
@@ -17,6 +18,26 @@ TALKERS = 200
 """Moderators, who may say a hundred things in half a minute; so many that few speak twice in one frame."""
 
 _TEXTS = [text for texts in LINES.values() for text in texts]
+
+
+class Person(NamedTuple):
+    user_id: str
+    name: str
+
+
+def make_person(rng: random.Random) -> Person:
+    # Ids as Clerk makes them: they are a good part of what does not compress in a line.
+    user_id = "user_2" + "".join(rng.choices(string.ascii_letters + string.digits, k=26))
+    return Person(user_id, rng.choice(NAMES))
+
+
+def make_text(rng: random.Random, sent_at: float) -> str:
+    """The crowd reads from it when it was sent."""
+    return f"{rng.choice(_TEXTS)} {sent_at:.6f}"
+
+
+def make_client_id(rng: random.Random) -> str:
+    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
 
 
 class Talkers:
@@ -34,8 +55,7 @@ class Talkers:
 
     async def _send(self, talker: LoadClient, stream_id: str) -> None:
         started = time.perf_counter()
-        text = f"{self._rng.choice(_TEXTS)} {started:.6f}"
-        client_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        text, client_id = make_text(self._rng, started), make_client_id(self._rng)
         answer = await talker.rpc("chat.send", stream_id=stream_id, text=text, client_id=client_id)
         assert answer["sent"], answer
         self.acknowledged_s.append(time.perf_counter() - started)
@@ -47,9 +67,7 @@ class Talkers:
 
 async def invite(ws_url: str) -> Talkers:
     rng = random.Random(2)
-    clients = []
-    for _ in range(TALKERS):
-        # Ids as Clerk makes them: they are the half of a line that does not compress.
-        user_id = "user_2" + "".join(rng.choices(string.ascii_letters + string.digits, k=26))
-        clients.append(await connect(ws_url, token(user_id, Role.MODERATOR, name=rng.choice(NAMES))))
-    return Talkers(clients)
+    people = [make_person(rng) for _ in range(TALKERS)]
+    return Talkers(
+        [await connect(ws_url, token(each.user_id, Role.MODERATOR, name=each.name)) for each in people]
+    )
