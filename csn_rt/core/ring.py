@@ -55,8 +55,7 @@ class Ring:
         self._events[offset] = data
         self._bytes += len(data)
         self.top = offset
-        while len(self._events) > self.max_events or (self._bytes > self.max_bytes and len(self._events) > 1):
-            self._bytes -= len(self._events.pop(self.oldest))
+        self._forget_oldest()
         return Offer.APPENDED
 
     def after(self, position: int) -> list[tuple[int, bytes]] | None:
@@ -79,14 +78,16 @@ class Ring:
                 break
             kept.append((event.offset, event.data))
             wanted -= 1
-        self._events = dict(reversed(kept[: self.max_events]))
+        self._events = dict(reversed(kept))
         self._bytes = sum(map(len, self._events.values()))
+        self._forget_oldest()
 
     def redact(self, offset: int, data: bytes) -> None:
         """Replace an event's content if it is still held."""
         if offset in self._events:
             self._bytes += len(data) - len(self._events[offset])
             self._events[offset] = data
+            self._forget_oldest()
 
     def restart(self, epoch: str, top: int) -> None:
         """Forget everything and stand at this position: what lies between cannot be had."""
@@ -94,6 +95,10 @@ class Ring:
         self.top = top
         self._events.clear()
         self._bytes = 0
+
+    def _forget_oldest(self) -> None:
+        while len(self._events) > self.max_events or (self._bytes > self.max_bytes and len(self._events) > 1):
+            self._bytes -= len(self._events.pop(self.oldest))
 
 
 class Latest:

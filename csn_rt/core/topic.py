@@ -11,7 +11,8 @@ Rule 4: between `join` and `admit` nothing is written to a subscriber, and nothi
 Rule 5: the flushed position only grows, until `restart`.
 Rule 6: a flush may stop after some sockets and go on later, so that a big room does not hold up everything
         else. Those who were written to wait for the others; then all of them are at the head again.
-Rule 7: a subscriber whose snapshot is newer than what was flushed stands ahead, and is not told it again.
+Rule 7: of a state, one who fell behind is sent only the newest of each entity.
+Rule 8: a subscriber whose snapshot is newer than what was flushed stands ahead, and is not told it again.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from csn_rt.core.edition import Edition
 from csn_rt.core.ring import Latest, Ring
 from csn_rt.wire.dialect import Dialect
+from csn_rt.wire.events import entity_of
 from csn_rt.wire.frames import Frame
 from csn_rt.wire.names import Channel, public_name
 from csn_rt.wire.protocol import Codec
@@ -51,7 +53,8 @@ MemoryT = TypeVar("MemoryT", Ring, Latest)
 
 
 class Topic(Generic[MemoryT]):
-    """`shows_offset`: whether publications carry their offset, so that a client can recover by it."""
+    """`shows_offset`: whether this is a log, whose publications carry their offset, so that a client can
+    recover by it; else it is a state."""
 
     def __init__(self, channel: Channel, memory: MemoryT, *, shows_offset: bool) -> None:
         self.channel = channel
@@ -168,7 +171,9 @@ class Topic(Generic[MemoryT]):
         self._at_head, self._written = self._written, self._at_head
         for peer in [peer for peer, position in self._ahead.items() if position <= self.flushed]:
             self._behind[peer] = self._ahead.pop(peer)
-            self.catch_up(peer)
+            if not self.catch_up(peer):
+                self.leave(peer)
+                peer.lost(public_name(self.channel))
 
     def restart(self) -> list[Peer]:
         """The memory began anew: answers those who were written to, to be told to subscribe again. Those who
@@ -188,7 +193,10 @@ class Topic(Generic[MemoryT]):
         if position >= self.flushed:
             return []
         events = self.memory.after(position)
-        return None if events is None else [event for event in events if event[0] <= self.flushed]
+        if events is None:
+            return None
+        flushed = [event for event in events if event[0] <= self.flushed]
+        return flushed if self.shows_offset or len(flushed) == 1 else _newest(flushed)
 
     def _payload(self, codec: Codec, events: Sequence[tuple[int, bytes]]) -> bytes:
         encode = self._encoders.get(codec)
@@ -197,6 +205,11 @@ class Topic(Generic[MemoryT]):
         if self.shows_offset:
             return codec.SEPARATOR.join([encode(data, offset) for offset, data in events])
         return codec.SEPARATOR.join([encode(data, None) for _, data in events])
+
+
+def _newest(events: Sequence[tuple[int, bytes]]) -> Sequence[tuple[int, bytes]]:
+    """The last event of each entity, in order."""
+    return sorted({entity_of(data): (offset, data) for offset, data in events}.values())
 
 
 def _piece(events: Sequence[tuple[int, bytes]]) -> Sequence[tuple[int, bytes]]:

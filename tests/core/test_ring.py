@@ -57,6 +57,23 @@ def test_rule_2_the_ring_is_bounded_by_count_and_bytes_and_keeps_the_newest(coun
     assert held[-1][0] == count
 
 
+def test_rule_2_the_bound_of_bytes_holds_when_an_event_is_replaced_by_a_larger_one():
+    ring = Ring("abcdefgh", 0, max_bytes=10)
+    ring.offer(1, b"12345")
+    ring.offer(2, b"12345")
+    ring.redact(2, b"1234567")
+
+    assert ring.after(1) == [(2, b"1234567")]
+    assert ring.after(0) is None
+
+
+def test_rule_2_the_bound_of_bytes_holds_when_a_ring_is_filled_at_its_opening():
+    ring = Ring("abcdefgh", 3, max_bytes=10)
+    ring.prepend([event(offset, b"12345") for offset in (1, 2, 3)])
+
+    assert ring.oldest == 2
+
+
 def test_what_fell_off_cannot_be_had():
     ring = Ring("abcdefgh", 0, max_events=2)
     for offset in (1, 2, 3):

@@ -1,12 +1,15 @@
 """A topic with its cursors, against the simplest thing that could be right: every subscriber has a list."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from csn_rt.core.ring import Latest, Ring
 from csn_rt.core.topic import Topic
-from csn_rt.wire.names import CATALOG
+from csn_rt.wire import json_codec, protobuf_codec
+from csn_rt.wire.dialect import dialect
+from csn_rt.wire.names import CATALOG, user
 from tests.support.peers import FakePeer
 
 PEERS = st.integers(0, 4)
@@ -138,6 +141,79 @@ def test_rule_2_everyone_at_the_head_gets_the_same_frame():
     assert [1, 2] == got(peers[0])
 
 
+def test_rule_7_of_a_state_a_slow_socket_is_sent_only_the_newest_of_each_entity():
+    def progress(content_id: str, version: int) -> bytes:
+        return b'{"type":"progress.changed","content_id":"%b","version":%d}' % (content_id.encode(), version)
+
+    topic = Topic(user("ann"), Ring("abcdefgh", 0), shows_offset=False)
+    peer = FakePeer()
+    topic.join(peer)
+    topic.admit(peer)
+    peer.is_writable = False
+    for offset, content_id in enumerate("aabacb", start=1):
+        topic.memory.offer(offset, progress(content_id, offset))
+        topic.flush()
+    peer.is_writable = True
+    topic.catch_up(peer)
+
+    assert [progress("a", 4), progress("c", 5), progress("b", 6)] == peer.got
+
+
+def test_rule_7_two_kinds_of_news_about_one_entity_are_both_sent():
+    changed = b'{"type":"progress.changed","content_id":"a"}'
+    removed = b'{"type":"progress.removed","content_id":"a"}'
+    topic = Topic(user("ann"), Ring("abcdefgh", 0), shows_offset=False)
+    peer = FakePeer()
+    topic.join(peer)
+    topic.admit(peer)
+    peer.is_writable = False
+    for offset, event in enumerate([changed, removed], start=1):
+        topic.memory.offer(offset, event)
+        topic.flush()
+    peer.is_writable = True
+    topic.catch_up(peer)
+
+    assert [changed, removed] == peer.got
+
+
+def test_rule_2_a_room_of_two_dialects_is_told_the_same_in_two_frames():
+    peers = [FakePeer(), FakePeer(), FakePeer(dialect(protobuf_codec)), FakePeer(dialect(protobuf_codec))]
+    topic = Topic(CATALOG, Ring("abcdefgh", 0), shows_offset=True)
+    for peer in peers:
+        topic.join(peer)
+        topic.admit(peer)
+    topic.memory.offer(1, b'{"type":"stream.started"}')
+    topic.flush()
+    json, _, protobuf, _ = [peer.frames[0] for peer in peers]
+
+    assert [peer.frames[0] for peer in peers] == [json, json, protobuf, protobuf]
+    assert (False, True) == (json.is_binary, protobuf.is_binary)
+    assert peers[2].got == peers[0].got
+
+
+@pytest.mark.parametrize("codec", [json_codec, protobuf_codec])
+def test_an_encoding_is_made_once_for_sockets_with_and_without_compression(codec, monkeypatch):
+    made = []
+    encoder = codec.publication_encoder
+    monkeypatch.setattr(codec, "publication_encoder", lambda name: counted(encoder(name), made))
+    topic = Topic(CATALOG, Ring("abcdefgh", 0), shows_offset=True)
+    for peer in (FakePeer(dialect(codec)), FakePeer(dialect(codec, is_deflated=True))):
+        topic.join(peer)
+        topic.admit(peer)
+    topic.memory.offer(1, b'{"type":"stream.started"}')
+    topic.flush()
+
+    assert made == [1]
+
+
+def counted(encode, made):
+    def counting(data, offset):
+        made.append(offset)
+        return encode(data, offset)
+
+    return counting
+
+
 def latest_topic(peer: FakePeer, knows: int) -> Topic[Latest]:
     """A subscriber whose snapshot knew everything up to this offset."""
     topic = Topic(CATALOG, Latest(), shows_offset=False)
@@ -147,7 +223,7 @@ def latest_topic(peer: FakePeer, knows: int) -> Topic[Latest]:
     return topic
 
 
-def test_rule_7_what_a_snapshot_knew_is_not_told_again():
+def test_rule_8_what_a_snapshot_knew_is_not_told_again():
     peer = FakePeer()
     topic = latest_topic(peer, knows=7)
     topic.memory.offer(7, b"7")
@@ -156,7 +232,7 @@ def test_rule_7_what_a_snapshot_knew_is_not_told_again():
     assert peer.frames == []
 
 
-def test_rule_7_what_is_newer_than_the_snapshot_is_told():
+def test_rule_8_what_is_newer_than_the_snapshot_is_told():
     peer = FakePeer()
     topic = latest_topic(peer, knows=7)
     topic.memory.offer(6, b"6")

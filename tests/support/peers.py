@@ -1,8 +1,11 @@
 """A socket as a topic sees it, and what it was told."""
 
-import msgspec
+import io
 
-from csn_rt.wire import json_codec
+import msgspec
+from google.protobuf import proto
+
+from csn_rt.wire import centrifuge_pb2, json_codec
 from csn_rt.wire.dialect import Dialect, dialect
 from csn_rt.wire.frames import Frame
 
@@ -42,6 +45,15 @@ class FakePeer:
 
 
 def data_of(frame: Frame) -> list[bytes]:
-    """The data of the publications in a frame of JSON."""
+    """The data of the publications in a frame."""
+    if frame.is_binary:
+        return _data_of_protobuf(frame.payload)
     messages = msgspec.json.Decoder(_Message).decode_lines(frame.payload)
     return [bytes(message.push.pub.data) for message in messages]
+
+
+def _data_of_protobuf(payload: bytes) -> list[bytes]:
+    stream, data = io.BytesIO(payload), []
+    while (reply := proto.parse_length_prefixed(centrifuge_pb2.Reply, stream)) is not None:
+        data.append(reply.push.pub.data)
+    return data
