@@ -2,12 +2,15 @@
 
 Rule 1: `put` never waits. What does not fit is dropped and counted.
 Rule 2: all that is waiting goes in one round trip; meanwhile the next batch gathers.
-Rule 3: a batch is tried again once if the connection turns out to be closed, because that is only noticed by
+Rule 3: what a server of a cluster refuses is given back, message by message; the rest of the batch was sent.
+Rule 4: a batch is tried again once if the connection turns out to be closed, because that is only noticed by
         writing; after a time-out or a second failure it is dropped and counted.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -16,6 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from csn_rt.bus.base import BusStatistics
 from csn_rt.bus.redis_connection import ANSWER_S, back_off_s, connect, new_connection, read_reply
+from csn_rt.bus.redis_slots import REFUSALS
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +34,22 @@ class Message(msgspec.Struct, frozen=True):
     payload: bytes
     is_counted: bool = True
     """False for canaries."""
+    refusals: int = 0
+    """How often a server said that it belongs elsewhere."""
 
 
 class RedisWriter:
-    def __init__(self, url: str, statistics: BusStatistics) -> None:
+    def __init__(
+        self,
+        url: str,
+        verb: bytes,
+        statistics: BusStatistics,
+        refused: Callable[[Sequence[Message]], None],
+    ) -> None:
         self._url = url
+        self._verb = verb
         self._statistics = statistics
+        self._refused = refused
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
         self._has_work = asyncio.Event()
@@ -55,9 +69,11 @@ class RedisWriter:
         self._has_work.set()
         self._is_drained.clear()
 
-    async def wait_drained(self) -> None:
-        """Return when nothing is waiting or under way."""
-        await self._is_drained.wait()
+    async def wait_drained(self, most_s: float) -> None:
+        """Return when nothing is waiting or under way, or after that time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self._is_drained.wait()
 
     async def run(self) -> None:
         """Write for ever; ends by cancellation only."""
@@ -65,12 +81,15 @@ class RedisWriter:
             while True:
                 await self._has_work.wait()
                 batch = self._take()
-                if await self._send(batch):
-                    self._statistics.published += sum(message.is_counted for message in batch)
-                    self._failures = 0
-                else:
-                    self._statistics.dropped += sum(message.is_counted for message in batch)
+                refused = await self._send(batch)
+                if refused is None:
+                    self._statistics.dropped += _counted(batch)
                     self._failures += 1
+                else:
+                    self._statistics.published += _counted(batch) - _counted(refused)
+                    self._failures = 0
+                    if refused:
+                        self._refused(refused)
                 if not self._waiting:
                     self._is_drained.set()
                 if self._failures:
@@ -85,32 +104,40 @@ class RedisWriter:
             self._has_work.clear()
         return batch
 
-    async def _send(self, batch: list[Message]) -> bool:
+    async def _send(self, batch: list[Message]) -> list[Message] | None:
+        """What was refused; None: nothing was sent, as far as is known."""
         for _ in range(2):
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    await self._exchange(batch)
+                    return await self._exchange(batch)
             except Exception as exc:  # noqa: BLE001  whatever it is, the writer lives on and the connection does not
                 if not self._failures:  # the first of a row says it all
                     log.warning("bus_write_failed", error=f"{type(exc).__name__}: {exc}", messages=len(batch))
                 await self._disconnect()
                 if isinstance(exc, TimeoutError | RedisTimeoutError):
-                    return False
-            else:
-                return True
-        return False
+                    break
+        return None
 
-    async def _exchange(self, batch: list[Message]) -> None:
+    async def _exchange(self, batch: list[Message]) -> list[Message]:
         if self._connection is None:
             self._connection = new_connection(self._url)
         connection = self._connection
         await connect(connection)
-        commands = [(b"PUBLISH", message.name, message.payload) for message in batch]
+        commands = [(self._verb, message.name, message.payload) for message in batch]
         await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-        for _ in batch:
-            await read_reply(connection)
+        refused = []
+        for message in batch:
+            try:
+                await read_reply(connection)
+            except REFUSALS:
+                refused.append(message)
+        return refused
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.disconnect(nowait=True)
+
+
+def _counted(messages: Sequence[Message]) -> int:
+    return sum(message.is_counted for message in messages)

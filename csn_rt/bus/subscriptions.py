@@ -61,6 +61,17 @@ class Subscriptions:
         self._asked.pop(channel, None)
         return self._look_again(channel, is_due=channel in self.wanted)
 
+    def ask_again(self) -> list[Channel]:
+        """Something was refused, and it is not known what: all that has no answer is due again.
+
+        An answer that comes after all makes no harm: rule 1 is broken for that channel, but what is joined
+        twice is joined, and what is left while it is wanted is told as left and joined again.
+        """
+        self._asked = {channel: asked for channel, asked in self._asked.items() if asked is _Asked.JOINED}
+        waiting = [channel for channel in self.wanted if channel not in self._asked]
+        self._changed.update(dict.fromkeys(waiting))
+        return waiting
+
     def lost(self) -> None:
         """The connection is gone, and all that was asked with it."""
         self._asked.clear()

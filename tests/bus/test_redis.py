@@ -99,7 +99,7 @@ async def test_a_deaf_connection_is_thrown_away(redis_url: str, monkeypatch: pyt
             await asyncio.get_running_loop().create_future()
         return reply
 
-    monkeypatch.setattr("csn_rt.bus.redis.read_reply", read_unless_deaf)
+    monkeypatch.setattr("csn_rt.bus.redis_shard.read_reply", read_unless_deaf)
     ann = await Listener(RedisBus(redis_url, "ann", canary_s=0.1)).start()
     await ann.bus.subscribe(A)
     deaf.update(connections)
@@ -271,7 +271,7 @@ async def test_close_ends_also_while_the_connection_is_being_lost(
         await is_cut.wait()
         raise ConnectionError("cut")
 
-    monkeypatch.setattr("csn_rt.bus.redis.read_reply", read_until_cut)
+    monkeypatch.setattr("csn_rt.bus.redis_shard.read_reply", read_until_cut)
     ann = await Listener(RedisBus(redis_url, "ann")).start()
 
     is_cut.set()
