@@ -1,6 +1,7 @@
 """A person with the official Python client, and what they saw."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +57,7 @@ class Room(SubscriptionEventHandler):
         self.errors.append(ctx)
 
     async def on_publication(self, ctx: PublicationContext) -> None:
-        self.pushed.append(ctx.pub.data)
+        self.pushed.append(meaning(ctx.pub.data))
         self.offsets.append(ctx.pub.offset)
 
     @property
@@ -70,7 +71,7 @@ class Room(SubscriptionEventHandler):
 
 
 class Fan:
-    """`get_token` makes a client that refreshes; `urls` may change, as behind a load balancer."""
+    """`get_token` makes a client that refreshes; `use_protobuf` makes one that speaks Protobuf."""
 
     def __init__(
         self, ws_url: str, token: str = "", get_token: Callable[[], Any] | None = None, **options: Any
@@ -117,7 +118,13 @@ class Fan:
         return room
 
     async def call(self, operation: str, **params: Any) -> Any:
-        return (await self.client.rpc(operation, params, timeout=WAIT_S)).data
+        data = json.dumps(params).encode() if self.client._use_protobuf else params
+        return meaning((await self.client.rpc(operation, data, timeout=WAIT_S)).data)
+
+
+def meaning(data: Any) -> Any:
+    """A payload, also of a client that speaks Protobuf and is therefore given bytes."""
+    return json.loads(data) if isinstance(data, bytes) else data
 
 
 async def until(is_so: Callable[[], Any], wait_s: float = WAIT_S) -> None:

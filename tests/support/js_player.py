@@ -28,26 +28,26 @@ def install_sdk() -> None:
 
 
 class JsPlayer:
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, *, is_protobuf: bool) -> None:
         self.events: list[dict[str, Any]] = []
+        self._is_protobuf = is_protobuf
         self._process = process
         self._reader = asyncio.create_task(self._read())
         self._calls = 0
 
     @classmethod
-    async def start(cls) -> "JsPlayer":
+    async def start(cls, *, is_protobuf: bool = False) -> "JsPlayer":
         node = shutil.which("node")
         assert node is not None
-        return cls(
-            await asyncio.create_subprocess_exec(
-                node,
-                "player.mjs",
-                cwd=DIRECTORY,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                limit=2**22,
-            )
+        process = await asyncio.create_subprocess_exec(
+            node,
+            "player.mjs",
+            cwd=DIRECTORY,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**22,
         )
+        return cls(process, is_protobuf=is_protobuf)
 
     async def stop(self) -> None:
         assert self._process.stdin is not None
@@ -63,6 +63,8 @@ class JsPlayer:
 
     def do(self, action: str, **facts: Any) -> None:
         assert self._process.stdin is not None
+        if action == "connect":
+            facts["isProtobuf"] = self._is_protobuf
         self._process.stdin.write(json.dumps({"do": action, **facts}).encode() + b"\n")
 
     def seen(self, event: str, **facts: Any) -> list[dict[str, Any]]:
