@@ -12,11 +12,14 @@ _MAX_UNDER_WAY = 1000
 
 
 class Proxy:
-    """`async with Proxy(url) as proxy:`; `proxy.url` has the same user, password and database."""
+    """`async with Proxy(url) as proxy:`; `proxy.url` has the same user, password and database.
 
-    def __init__(self, url: str) -> None:
+    It listens at a free port, or at the one that is given.
+    """
+
+    def __init__(self, url: str, port: int = 0) -> None:
         self.aim(url)
-        self._port = 0
+        self._port = port
         self._server: asyncio.Server | None = None
         self._pipes: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
