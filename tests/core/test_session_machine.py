@@ -28,6 +28,7 @@ from csn_rt.core.subscription import Subscription
 from csn_rt.wire import json_codec
 from csn_rt.wire.codes import CloseCode, ErrorCode, UnsubscribeCode
 from csn_rt.wire.protocol import Error
+from tests.support.encodings import JSON, PROTOBUF, Encoding
 from tests.support.sessions import ANN, BOB, connect, frame, opened, rpc, subscribe, unsubscribe
 
 CHANNELS = st.sampled_from(["a", "b"])
@@ -60,7 +61,7 @@ REQUESTS = st.one_of(
     st.just({"unheard_of": {}}),
 )
 
-JSON = st.recursive(
+ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-1, 2**64) | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
@@ -75,13 +76,15 @@ JSON = st.recursive(
 
 
 class SessionMachine(RuleBasedStateMachine):
+    encoding: Encoding = JSON
+
     def __init__(self):
         super().__init__()
         self.now = 0.0
 
     @initialize(start=STARTS)
     def begin(self, start):
-        self.session = opened(self.now)
+        self.session = opened(self.now, self.encoding.codec)
         self.next_id = 1
         self.said = {}
         """Every command by its id: (its place in the order, its request's name, its channel)."""
@@ -115,7 +118,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     def send(self, requests):
         commands = [self.command(request) for request in requests]
-        self.check(self.session.receive(frame(*commands), self.now))
+        self.check(self.session.receive(self.encoding.frame(*commands), self.now))
         if self.session.state is State.FAILED:
             self.waiting.clear()
 
@@ -130,7 +133,7 @@ class SessionMachine(RuleBasedStateMachine):
         return {**request, "id": command_id}
 
     def pong(self):
-        self.check(self.session.receive(b"{}", self.now))
+        self.check(self.session.receive(self.encoding.codec.PING, self.now))
 
     @rule(data=st.data(), is_meant=SELDOM, how=st.integers(0, 3))
     def misbehave(self, data, is_meant, how):
@@ -143,7 +146,8 @@ class SessionMachine(RuleBasedStateMachine):
             self.check(self.session.socket_closed(), is_socket_gone=True)
         elif how == 2 and self.waiting:
             command_id = data.draw(st.sampled_from(sorted(self.waiting)))
-            self.check(self.session.receive(frame(rpc(command_id), self.command(rpc(0))), self.now))
+            again = self.encoding.frame(rpc(command_id), self.command(rpc(0)))
+            self.check(self.session.receive(again, self.now))
         else:
             garbage = data.draw(st.binary(max_size=20) | st.text(max_size=20))
             self.check(self.session.receive(garbage, self.now))
@@ -289,8 +293,8 @@ class SessionMachine(RuleBasedStateMachine):
         return None
 
     def hear(self, message):
-        assert b"\n" not in message, "one message is one line"
-        content = json.loads(message)
+        assert self.encoding is not JSON or b"\n" not in message, "one message is one line"
+        (content,) = self.encoding.messages(message)
         if "push" in content:
             unsubscribed = content["push"].get("unsubscribe")
             if unsubscribed is None:
@@ -354,14 +358,22 @@ class SessionMachine(RuleBasedStateMachine):
             assert self.waiting == set()
 
 
+class ProtobufSessionMachine(SessionMachine):
+    encoding = PROTOBUF
+
+
 SessionMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+ProtobufSessionMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=50, deadline=None)
 TestSession = SessionMachine.TestCase
+TestProtobufSession = ProtobufSessionMachine.TestCase
 
 
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(
-        JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=30), min_size=1, max_size=3
+        ANYTHING.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=30),
+        min_size=1,
+        max_size=3,
     ),
     st.booleans(),
 )

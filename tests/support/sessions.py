@@ -7,6 +7,7 @@ from csn_rt.core.effects import Effect, Send
 from csn_rt.core.identity import Identity
 from csn_rt.core.session import Session
 from csn_rt.wire import json_codec
+from csn_rt.wire.protocol import Codec
 from csn_rt.wire.roles import Role
 
 ANN = Identity(user_id="ann", role=Role.USER)
@@ -34,8 +35,8 @@ def rpc(command_id: int, method: str = "chat.send") -> dict[str, Any]:
     return {"id": command_id, "rpc": {"method": method, "data": {}}}
 
 
-def opened(now: float = 0.0) -> Session:
-    return Session(json_codec, client_id="c1", first_ping_s=FIRST_PING_S, now=now)
+def opened(now: float = 0.0, codec: Codec = json_codec) -> Session:
+    return Session(codec, client_id="c1", first_ping_s=FIRST_PING_S, now=now)
 
 
 def connected(ttl_s: int | None = None) -> Session:
