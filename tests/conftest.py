@@ -8,7 +8,8 @@ import redis
 
 from csn_rt.db.pool import Database, open_database
 from tests.support.databases import Databases
-from tests.support.servers import Servers, migrated_template, running_servers
+from tests.support.redis_cluster import RedisCluster, running_cluster
+from tests.support.servers import Servers, migrated_template, running_servers, temporary_directory
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +55,17 @@ def redis_url(servers: Servers) -> str:
     with redis.Redis.from_url(servers.redis_url) as client:
         client.flushall()
     return servers.redis_url
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_servers() -> Iterator[RedisCluster]:
+    """The processes of a cluster, for the whole run."""
+    with temporary_directory() as directory, running_cluster(directory) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def redis_cluster(redis_cluster_servers: RedisCluster) -> AsyncIterator[RedisCluster]:
+    """A cluster that is whole and has nothing in it, behind proxies of this test's own."""
+    async with redis_cluster_servers.reachable() as cluster:
+        yield cluster

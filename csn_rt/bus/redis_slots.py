@@ -3,8 +3,8 @@
 Rule 1: one question at a time. Questions that bring nothing new come after pauses that grow to a second.
 Rule 2: asked first is who said that the map is old, then others that are known, and when none of them answers
         the servers that the URL names.
-Rule 3: a server that calls the cluster unwell may be cut off from the others and tell what is long over. It is
-        believed only when nobody says better; of several such, the one that knows of the latest election.
+Rule 3: a server that calls the cluster unwell may be cut off from the others and tell what is long over. It
+        is believed only when nobody says better; of several such, who knows of the latest election.
 """
 
 import asyncio
@@ -61,11 +61,10 @@ def read_slots(ranges: Sequence[Any], asked_host: str) -> SlotMap:
     owners: list[str | None] = [None] * SLOTS
     servers: set[str] = set()
     for first, last, *nodes in ranges:
-        found = [
-            address(host.decode() if host else asked_host, port) for host, port, *_ in nodes if host != b"?"
-        ]
+        named = [node for node in nodes if node[0] != b"?"]  # has no host name, although that is asked for
+        found = [address(host.decode() if host else asked_host, port) for host, port, *_ in named]
         servers.update(found)
-        if found and nodes[0][0] != b"?":
+        if named and named[0] is nodes[0]:  # the master comes first
             owners[first : last + 1] = [found[0]] * (last + 1 - first)
     return SlotMap(owners, frozenset(owner for owner in owners if owner), frozenset(servers))
 
@@ -102,9 +101,8 @@ class Slots:
             if view is not None and view.slots != self.map:
                 self.map = view.slots
                 self._attempts = 0
-                log.info(
-                    "cluster_map_changed", masters=sorted(view.slots.masters), is_whole=view.slots.is_whole
-                )
+                masters = sorted(view.slots.masters)
+                log.info("cluster_map_changed", masters=masters, is_whole=view.slots.is_whole)
             return self.map
 
     async def _pause(self) -> None:

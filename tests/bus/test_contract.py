@@ -1,4 +1,4 @@
-"""What every bus does; the same cases on memory and Redis."""
+"""What every bus does; the same cases on memory, Redis and a cluster of Redis."""
 
 import asyncio
 import inspect
@@ -11,7 +11,7 @@ from csn_rt.bus.base import Bus, BusDown, Envelope
 from csn_rt.bus.memory import MemoryBus
 from csn_rt.bus.redis import RedisBus
 from csn_rt.wire.names import Channel
-from tests.support.buses import Behind, BehindMemory, BehindRedis, Listener, eventually
+from tests.support.buses import Behind, BehindCluster, BehindMemory, BehindRedis, Listener, eventually
 from tests.support.proxy import Proxy
 
 A, B = Channel("a"), Channel("b")
@@ -19,10 +19,16 @@ A, B = Channel("a"), Channel("b")
 MakeListener = Callable[[], Awaitable[Listener]]
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 async def behind(request: pytest.FixtureRequest) -> AsyncIterator[Behind]:
     if request.param == "memory":
         yield BehindMemory()
+        return
+    if request.param == "cluster":
+        async with request.getfixturevalue("redis_cluster_servers").reachable() as cluster:
+            behind = BehindCluster(cluster)
+            yield behind
+            await behind.come_back()
         return
     async with Proxy(request.getfixturevalue("redis_url")) as proxy:
         behind = BehindRedis(proxy)

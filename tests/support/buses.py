@@ -1,4 +1,4 @@
-"""Buses to test, and what is behind them: the same words for memory and Redis."""
+"""Buses to test, and what is behind them: the same words for memory, Redis and a cluster of Redis."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from csn_rt.bus.memory import MemoryBus, MemoryHub
 from csn_rt.bus.redis import RedisBus
 from csn_rt.wire.names import Channel
 from tests.support.proxy import Proxy
+from tests.support.redis_cluster import RedisCluster
 
 CANARY_S = 0.1
 WAIT_S = 5.0
@@ -84,6 +85,23 @@ class BehindRedis:
 
     async def go_down(self) -> None:
         await self._outage.enter_async_context(self.proxy.unreachable())
+
+    async def come_back(self) -> None:
+        await self._outage.aclose()
+
+
+class BehindCluster:
+    def __init__(self, cluster: RedisCluster) -> None:
+        self.cluster = cluster
+        self._outage = AsyncExitStack()
+        self._count = 0
+
+    def new_bus(self) -> RedisBus:
+        self._count += 1
+        return RedisBus(self.cluster.url, f"node-{self._count}", canary_s=CANARY_S)
+
+    async def go_down(self) -> None:
+        await self._outage.enter_async_context(self.cluster.unreachable())
 
     async def come_back(self) -> None:
         await self._outage.aclose()
