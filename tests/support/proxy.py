@@ -130,12 +130,14 @@ class Proxy:
         arriving = asyncio.create_task(self._arrive(under_way, writer))
         loop = asyncio.get_running_loop()
         try:
-            with suppress(OSError):
-                data = b"?"
-                while data:
+            while not arriving.done():
+                try:
                     data = await reader.read(_CHUNK)
-                    await under_way.put((loop.time() + self._delay_s, data))
-            await arriving
+                except OSError:
+                    data = b""  # reset: as an end that came at once
+                await under_way.put((loop.time() + self._delay_s, data))
+                if not data:
+                    await arriving
         finally:
             arriving.cancel()
             await asyncio.gather(arriving, return_exceptions=True)
