@@ -1,0 +1,102 @@
+"""A whole proof: rounds one after another on one site, then the database itself."""
+
+import random
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from tests.prove import database
+from tests.prove.checker import Finding
+from tests.prove.faults import (
+    Calm,
+    CutPostgres,
+    CutRedis,
+    DrainNode,
+    KillNode,
+    KillRedis,
+    RestartPostgres,
+    SlowRedis,
+    SlowSockets,
+    StallPostgres,
+    StopNode,
+)
+from tests.prove.load import Load, Sizes
+from tests.prove.mixes import AtRandom, InTurn
+from tests.prove.site import open_site
+from tests.prove.trial import ANSWER_S, Fault, Promise, Row, Trial, run_round
+
+DRAIN_S = 6.0
+SHORT_DRAIN_S = 2.0
+
+
+class Proof(Struct):
+    rows: list[Row]
+    at_the_end: list[Finding]
+    """What the database said."""
+    traces: list[str]
+    """Tracebacks in the logs of nodes and worker."""
+
+    @property
+    def findings(self) -> list[Finding]:
+        return [*(finding for row in self.rows for finding in row.findings), *self.at_the_end]
+
+    @property
+    def promises(self) -> list[Promise]:
+        no_traces = Promise(
+            "no log has a traceback", not self.traces, f"{len(self.traces)}", is_of_time=False
+        )
+        return [*(promise for row in self.rows for promise in row.promises), no_traces]
+
+
+def each_in_turn() -> list[Fault]:
+    return [
+        Calm(),
+        KillNode(),
+        StopNode(),
+        KillRedis(),
+        CutRedis(),
+        SlowRedis(),
+        RestartPostgres(),
+        CutPostgres(),
+        DrainNode(DRAIN_S),
+        SlowSockets(),
+        StallPostgres(),
+    ]
+
+
+def at_random(seconds: float) -> Fault:
+    return AtRandom(seconds, SHORT_DRAIN_S)
+
+
+def in_short() -> Fault:
+    """What takes half a minute: for the test suite."""
+    return InTurn(
+        "in short",
+        [KillNode(1.0), KillRedis(4.0), CutPostgres(3.0), DrainNode(SHORT_DRAIN_S, comers=30, messages=20)],
+    )
+
+
+async def prove(
+    faults: Sequence[Fault],
+    seed: int,
+    sizes: Sizes,
+    *,
+    drain_s: float = DRAIN_S,
+    told: Callable[[Row], None] = lambda _row: None,
+) -> Proof:
+    """`told` gets every row as soon as there is one."""
+    rng = random.Random(seed)
+    rows = []
+    async with open_site(drain_s) as site:
+        load = Load(site, sizes)
+        async with load.running():
+            for fault in faults:
+                row = await run_round(
+                    fault, Trial(site, load, rng), waits_for_ghosts=not isinstance(fault, Calm)
+                )
+                rows.append(row)
+                told(row)
+            await load.calm(ANSWER_S)
+            seen = len(load.ledger.findings)
+            await database.compare(site, load)
+        return Proof(rows, load.ledger.findings[seen:], site.traces())
