@@ -15,9 +15,10 @@ from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from csn_rt.bus.redis_url import check_url
+
 _PREFIX: Final = "CSN_"
 _SECRET_BYTES: Final = 32
-_CLUSTER_SCHEME: Final = "redis-cluster://"
 
 
 class SettingsRefused(Exception):
@@ -36,7 +37,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _about("PostgreSQL, e.g. postgresql://user:password@host/database", name="DATABASE_URL", secret=True),
     ] = ""
     redis_url: Annotated[
-        str, _about("Redis or Valkey, redis:// or rediss://", name="REDIS_URL", secret=True)
+        str,
+        _about(
+            "Redis or Valkey, redis:// or rediss://; a cluster of them, redis-cluster:// or rediss-cluster://",
+            name="REDIS_URL",
+            secret=True,
+        ),
     ] = ""
     port: Annotated[int, _about("port that serve listens on", name="PORT", ge=1, le=65535)] = 8000
     auth: Annotated[
@@ -236,10 +242,11 @@ def _split(text: str) -> list[str]:
 def _impossible_values(settings: Settings) -> Iterator[str]:
     if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
         yield "DATABASE_URL: begins with postgresql:// or postgres://."
-    if settings.redis_url.startswith(_CLUSTER_SCHEME):
-        yield "REDIS_URL: this version cannot use a Redis Cluster yet; give one server as redis:// or rediss://."
-    elif settings.redis_url and not settings.redis_url.startswith(("redis://", "rediss://")):
-        yield "REDIS_URL: begins with redis:// or rediss://."
+    if settings.redis_url:
+        try:
+            check_url(settings.redis_url)
+        except ValueError as exc:
+            yield f"REDIS_URL: {exc}."
     if 0 < len(settings.secret.encode()) < _SECRET_BYTES:
         yield f"CSN_SECRET: is shorter than {_SECRET_BYTES} bytes."
     for origin in settings.allowed_origins:

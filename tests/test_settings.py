@@ -83,11 +83,15 @@ def test_an_unknown_name_that_resembles_nothing_says_where_the_list_is():
         ("CSN_DEV_ALLOW_REMOTE", "yes", "CSN_DEV_ALLOW_REMOTE: is 0 or 1."),
         ("CSN_SECRET", "x" * 31, "CSN_SECRET: is shorter than 32 bytes."),
         ("DATABASE_URL", "mysql://db", "DATABASE_URL: begins with postgresql:// or postgres://."),
-        ("REDIS_URL", "http://cache", "REDIS_URL: begins with redis:// or rediss://."),
         (
             "REDIS_URL",
-            "redis-cluster://cache",
-            "REDIS_URL: this version cannot use a Redis Cluster yet; give one server as redis:// or rediss://.",
+            "http://cache",
+            "REDIS_URL: begins with redis://, rediss://, redis-cluster:// or rediss-cluster://.",
+        ),
+        (
+            "REDIS_URL",
+            "redis-cluster://cache/1",
+            "REDIS_URL: a cluster has no other database than 0.",
         ),
         (
             "CSN_ALLOWED_ORIGINS",

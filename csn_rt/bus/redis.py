@@ -17,7 +17,7 @@ from csn_rt.bus.base import BusDown, BusStatistics, Envelope
 from csn_rt.bus.redis_cluster import Cluster
 from csn_rt.bus.redis_connection import ANSWER_S
 from csn_rt.bus.redis_shard import CANARY_PREFIX, PLAIN, Shard, name_of
-from csn_rt.bus.redis_url import check_server_url, is_cluster
+from csn_rt.bus.redis_url import check_url, is_cluster
 from csn_rt.bus.redis_writer import Message
 from csn_rt.wire.names import Channel
 
@@ -33,7 +33,7 @@ class RedisBus:
         if is_cluster(url):
             self._shards = Cluster(url, node_id, hears=self, statistics=self._statistics, canary_s=canary_s)
         else:
-            check_server_url(url)
+            check_url(url)
             self._shards = Shard(
                 url,
                 CANARY_PREFIX + node_id.encode(),

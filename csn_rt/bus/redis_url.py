@@ -1,4 +1,4 @@
-"""Where Redis is: one server, or the servers of a cluster of which at least one is named.
+"""Where Redis is: one server, or the servers of a cluster, of which at least one is named.
 
     redis://user:password@host:port/0                     rediss:// with TLS
     redis-cluster://user:password@host:port,host:port     rediss-cluster:// with TLS
@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 from redis.asyncio.connection import parse_url
 
-SCHEMES: Final = ("redis://", "rediss://", "redis-cluster://", "rediss-cluster://")
-
+_SCHEMES: Final = ("redis", "rediss", "redis-cluster", "rediss-cluster")
 _PORT: Final = 6379
 _CLUSTER: Final = re.compile(
     r"(?P<scheme>rediss?)-cluster://(?P<user>[^/?#]*@)?(?P<hosts>[^/?#@]*)/?(?P<database>[^?#]*)(?P<query>.*)"
@@ -33,8 +32,19 @@ class ClusterUrl(msgspec.Struct, frozen=True):
         return f"{self.scheme}://{self.user}{address}/0{self.query}"
 
 
+def check_url(url: str) -> None:
+    """Raise ValueError with the reason unless it is the address of a server or of a cluster."""
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in _SCHEMES:
+        raise ValueError("begins with redis://, rediss://, redis-cluster:// or rediss-cluster://")
+    if is_cluster(url):
+        read_cluster_url(url)
+    else:
+        _check_server_url(url)
+
+
 def is_cluster(url: str) -> bool:
-    return "-cluster://" in url
+    return url.startswith(("redis-cluster://", "rediss-cluster://"))
 
 
 def read_cluster_url(url: str) -> ClusterUrl:
@@ -42,22 +52,14 @@ def read_cluster_url(url: str) -> ClusterUrl:
     match = _CLUSTER.fullmatch(url)
     if match is None:
         raise ValueError(
-            "is no address of a cluster, such as redis-cluster://user:password@host:port,host:port"
+            "is no address of a cluster, as redis-cluster://user:password@host,host is"
         )
     if match["database"] not in ("", "0"):
         raise ValueError("a cluster has no other database than 0")
     seeds = tuple(_seed(host) for host in match["hosts"].split(","))
     read = ClusterUrl(seeds, match["scheme"], match["user"] or "", match["query"])
-    check_server_url(read.server(seeds[0]))
+    _check_server_url(read.server(seeds[0]))
     return read
-
-
-def check_server_url(url: str) -> None:
-    """Raise ValueError unless it is the URL of one server that the driver can read."""
-    try:
-        parse_url(url)
-    except ValueError:
-        raise ValueError("is no address of a Redis, such as redis://user:password@host:port/0") from None
 
 
 def server_of(url: str) -> str:
@@ -79,3 +81,10 @@ def _seed(text: str) -> str:
     if not host:
         raise ValueError("a server of the cluster is not given as host:port")
     return address(host, port or _PORT)
+
+
+def _check_server_url(url: str) -> None:
+    try:
+        parse_url(url)
+    except ValueError:
+        raise ValueError("is no address of a server, as redis://user:password@host:port/0 is") from None

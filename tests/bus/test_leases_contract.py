@@ -39,8 +39,19 @@ class Site:
         return count
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 async def site(request):
+    if request.param == "cluster":
+        async with request.getfixturevalue("redis_cluster_servers").reachable() as cluster:
+
+            async def empty():
+                cluster.empty()
+
+            nodes = [RedisLeases(cluster.url, TIMES) for _ in range(2)]
+            yield Site(*nodes, empty)
+            for node in nodes:
+                await node.close()
+        return
     if request.param == "memory":
         store = MemoryLeaseStore(TIMES)
 

@@ -154,6 +154,10 @@ class RedisCluster:
         for server in (to, source, *self.masters()):
             server.admin.execute_command("CLUSTER SETSLOT", slot, "NODE", to.id)
 
+    def empty(self) -> None:
+        for server in self.masters():
+            server.admin.flushall()
+
     def masters(self) -> list[ClusterServer]:
         return [server for server in self.servers if server.is_running and server.is_master]
 
@@ -207,8 +211,7 @@ class RedisCluster:
             if not server.is_running:
                 server.start()
         self.wait_settled()
-        for server in self.masters():
-            server.admin.flushall()
+        self.empty()
 
     def wait_settled(self) -> None:
         deadline = time.monotonic() + START_S
