@@ -44,6 +44,10 @@ class Places:
         """The join that is under way."""
         return self._joins.get(channel)
 
+    def is_settled(self, channel: str) -> bool:
+        """Whether there is a place, not only a join under way."""
+        return channel in self._joins and self._joins[channel] is None
+
     def answered(self, command_id: int, channel: str) -> Join | None:
         """The join that this answer belongs to; None if it comes too late."""
         join = self._joins.get(channel)

@@ -87,8 +87,7 @@ class Session:
         self._pending: set[int] = set()
         """The ids of commands that came and have no reply yet."""
         self._held = Held()
-        self._awaited: str | None = None
-        """The channel whose join an unsubscribe waits for."""
+        self._awaited: str | None = None  # the channel whose join an unsubscribe waits for
         self._effects: list[Effect] = []
         """What the input at hand has brought about so far; empty between inputs."""
 
@@ -264,6 +263,11 @@ class Session:
             self._fail(join.command_id, ErrorCode.INTERNAL if comes_again else ErrorCode.PERMISSION_DENIED)
             self._release(channel)
         return self._done()
+
+    def lost(self, channel: str, now: float) -> list[Effect]:
+        """What comes next for a subscription is not held any more; a join under way is a newer one."""
+        is_meant = self._places.is_settled(channel)
+        return self.unsubscribe(channel, UnsubscribeCode.INSUFFICIENT_STATE, now) if is_meant else []
 
     def disconnect(self, code: CloseCode) -> list[Effect]:
         """End the connection: SHUTDOWN to drain, SLOW, FORCE_DISCONNECT and so on."""

@@ -28,6 +28,8 @@ from csn_rt.wire.roles import Role
 MAX_RECOVERED_EVENTS: Final = 300
 MAX_RECOVERED_BYTES: Final = 524_288
 """A reply must stay well under the 1 MiB that some SDKs accept, or they reconnect for ever."""
+MAX_BYTES_AT_ONCE: Final = 8_192
+"""What is recovered without waiting for its turn: 128 channels come to 1 MiB at most."""
 
 Snapshot = Callable[[Identity, Address], Awaitable[tuple[int, bytes]]]
 """Up to which offset it knows all (0: unknown), and the state of a channel at this moment as one JSON
@@ -56,12 +58,27 @@ class Doorkeeper:
         self._stream_exists = stream_exists
         self._snapshots = snapshots
 
+    def join_nowait(
+        self, peer: Peer, identity: Identity, name: str, since: StreamPosition | None
+    ) -> Place | None:
+        """Take a place where nothing must be waited for: in a log channel that is open, if what was missed is
+        little and in its memory. None: use `join`. Raises SubscribeRefused."""
+        address = _address(identity, name)
+        line = self._topics.get(_channel_for(identity, name, address))
+        if line is None or not isinstance(ring := line.topic.memory, Ring) or not address.area.is_log:
+            return None
+        if since is None or not _is_of(since, ring):
+            return line, _subscription(ring.epoch, line.topic.join(peer), None)
+        events = ring.after(since.offset)
+        if events is None or sum(len(data) for _, data in events) > MAX_BYTES_AT_ONCE:
+            return None
+        place = _take_place(peer, line, ring, since)
+        return line, _subscription(ring.epoch, place, _complete(events, since, place))
+
     async def join(self, peer: Peer, identity: Identity, name: str, since: StreamPosition | None) -> Place:
         """Take a place for the peer. Raises SubscribeRefused, or Unavailable when the database is away; then
         the peer has no place."""
-        address = parse_channel(name)
-        if (error := refusal(identity, address)) is not None or address is None:
-            raise SubscribeRefused(error or ErrorCode.UNKNOWN_CHANNEL)
+        address = _address(identity, name)
         channel = _channel_for(identity, name, address)
         if self._topics.get(channel) is None and not await self.exists(address):
             raise SubscribeRefused(ErrorCode.UNKNOWN_CHANNEL)
@@ -92,47 +109,69 @@ class Doorkeeper:
     async def _join_log(
         self, peer: Peer, line: AnyLine, ring: Ring, since: StreamPosition | None
     ) -> Subscription:
-        if since is not None and since.epoch in ("", ring.epoch):
+        if since is not None and _is_of(since, ring):
             await self._topics.catch_up(line, since.offset)
         # Before anything is waited for: the position is one of this epoch.
-        epoch, place = ring.epoch, line.topic.join(peer)
-        if since is not None and since.epoch in ("", epoch) and place < since.offset <= ring.top:
-            line.topic.skip(peer, since.offset)  # a flush is due here that the client has had elsewhere
-            place = since.offset
-        try:
-            missed = None if since is None else await self._missed(line, ring, since, place)
-        except BaseException:
-            self.leave(peer, line)
-            raise
-        return Subscription(
-            is_recoverable=True,
-            is_positioned=True,
-            epoch=epoch,
-            offset=place,
-            publications=missed or (),
-            is_recovered=missed is not None,
-        )
-
-    async def _missed(
-        self, line: AnyLine, ring: Ring, since: StreamPosition, place: int
-    ) -> Sequence[tuple[int, bytes]] | None:
-        """What lies after the client's position and before its place; None if that cannot be told
-        completely."""
-        if since.epoch not in ("", ring.epoch) or since.offset > place:
-            return None
-        if place - since.offset > MAX_RECOVERED_EVENTS:
-            return None
+        epoch, place = ring.epoch, _take_place(peer, line, ring, since)
+        if since is None or not _is_of(since, ring) or not 0 <= place - since.offset <= MAX_RECOVERED_EVENTS:
+            return _subscription(epoch, place, None)
         events: Sequence[tuple[int, bytes]] | None = ring.after(since.offset)
         if events is None:
-            async with self._db.connection() as connection:
-                stored = await log.read_after(
-                    connection, line.topic.channel, since.offset, place - since.offset
-                )
-            events = [(event.offset, event.data) for event in stored]
-        missed = [event for event in events if event[0] <= place]
-        if len(missed) != place - since.offset or sum(len(data) for _, data in missed) > MAX_RECOVERED_BYTES:
-            return None
-        return missed
+            try:
+                events = await self._read(line.topic.channel, since.offset, place)
+            except BaseException:
+                self.leave(peer, line)
+                raise
+        return _subscription(epoch, place, _complete(events, since, place))
+
+    async def _read(self, channel: Channel, after: int, up_to: int) -> Sequence[tuple[int, bytes]]:
+        async with self._db.connection() as connection:
+            stored = await log.read_after(connection, channel, after, up_to - after)
+        return [(event.offset, event.data) for event in stored]
+
+
+def _take_place(peer: Peer, line: AnyLine, ring: Ring, since: StreamPosition | None) -> int:
+    place = line.topic.join(peer)
+    if since is not None and _is_of(since, ring) and place < since.offset <= ring.top:
+        line.topic.skip(peer, since.offset)  # a flush is due here that the client has had elsewhere
+        return since.offset
+    return place
+
+
+def _is_of(since: StreamPosition, ring: Ring) -> bool:
+    """Whether the position is one of the ring's numbering."""
+    return since.epoch in ("", ring.epoch)
+
+
+def _complete(
+    events: Sequence[tuple[int, bytes]], since: StreamPosition, place: int
+) -> Sequence[tuple[int, bytes]] | None:
+    """What lies after the client's position and up to its place; None if that is not all here, or too much
+    for a reply."""
+    missed = [event for event in events if event[0] <= place]
+    if len(missed) != place - since.offset or len(missed) > MAX_RECOVERED_EVENTS:
+        return None
+    return missed if sum(len(data) for _, data in missed) <= MAX_RECOVERED_BYTES else None
+
+
+def _subscription(epoch: str, place: int, missed: Sequence[tuple[int, bytes]] | None) -> Subscription:
+    return Subscription(
+        is_recoverable=True,
+        is_positioned=True,
+        epoch=epoch,
+        offset=place,
+        publications=missed or (),
+        is_recovered=missed is not None,
+    )
+
+
+def _address(identity: Identity, name: str) -> Address:
+    """Raises SubscribeRefused."""
+    address = parse_channel(name)
+    error = refusal(identity, address)
+    if error is not None or address is None:
+        raise SubscribeRefused(error or ErrorCode.UNKNOWN_CHANNEL)
+    return address
 
 
 def _channel_for(identity: Identity, name: str, address: Address) -> Channel:

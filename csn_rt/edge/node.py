@@ -8,9 +8,9 @@ Rule 2: a draining node takes no new sockets, says goodbye to the ones it has ov
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -72,6 +72,7 @@ class Node:
         self.sockets: set[Socket] = set()
         self.is_draining = False
         self._ticker: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         self._ticker = asyncio.create_task(self._tick())
@@ -95,6 +96,12 @@ class Node:
             user_id=identity.user_id, role=identity.role, name=identity.name, anonymous_token=anonymous_token
         )
         return identity, msgspec.json.encode(welcome)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """In a task, which the loop alone would not keep."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     def forget(self, socket: Socket) -> None:
         self.sockets.discard(socket)

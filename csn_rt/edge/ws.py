@@ -1,18 +1,20 @@
 """One WebSocket: bytes to the session, effects to the world, answers back to the session.
 
-Rule 1: effects are carried out in order and at once; what must wait runs in a task and answers later.
+Rule 1: effects are carried out in order and at once; what must wait runs in a task and answers later. What is
+        answered at once comes after the effects that were there before.
 Rule 2: mutations of one socket run one after another, in the order sent, so that two messages of one person
         keep their order; queries run beside them.
 Rule 3: a socket that closes does not undo what it asked for: work that has begun is finished, only the
         answer is dropped.
 Rule 4: reading stops while the socket cannot be written to, so a peer that does not read its replies holds up
         nobody but itself; one that takes nothing for long is closed by the node.
+Rule 5: replies that come together leave in one frame, before any push that follows them.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from typing import Any, Final, assert_never
 
 import structlog
@@ -32,30 +34,50 @@ from csn_rt.core.effects import (
 )
 from csn_rt.core.identity import Identity
 from csn_rt.core.session import Session
+from csn_rt.core.subscription import Subscription
 from csn_rt.edge.auth import TokenExpired, TokenInvalid
 from csn_rt.edge.dispatch import Failed, socket_error
 from csn_rt.edge.joining import SubscribeRefused
 from csn_rt.edge.node import Node
 from csn_rt.edge.operations import Operation
-from csn_rt.edge.topics import AnyLine
+from csn_rt.edge.seats import Seats
 from csn_rt.edge.writers import Writer
 from csn_rt.errors import Refused, Unavailable
 from csn_rt.features.context import Caller, new_id
-from csn_rt.wire.codes import CloseCode, ErrorCode, UnsubscribeCode
+from csn_rt.wire.codes import CloseCode, ErrorCode
 from csn_rt.wire.dialect import Dialect
 from csn_rt.wire.protocol import Error
 
 logger = structlog.get_logger(__name__)
 
-JOIN_TIMEOUT_S: Final = 4.5
-"""An SDK that has no subscribe reply after 5 s drops the whole connection."""
+JOINED_BYTES: Final = 16_384
+"""Replies of so much are written, whatever follows."""
 MAX_WAITING_MUTATIONS: Final = 128
 MAX_RUNNING: Final = 64
 """What may be under way for one socket before further queries are answered `too many requests`."""
 
 
 class Connection:
-    """The shell around one session, and the peer that topics write to."""
+    """The shell around one session, the peer that topics write to, and the guest of its seats."""
+
+    __slots__ = (
+        "_effects",
+        "_ip",
+        "_is_closed",
+        "_may_read",
+        "_mutations",
+        "_node",
+        "_replies",
+        "_replies_bytes",
+        "_running",
+        "_seats",
+        "_session",
+        "_stalled_at",
+        "_user_agent",
+        "_writer",
+        "dialect",
+        "write",
+    )
 
     def __init__(
         self, node: Node, session: Session, dialect: Dialect, writer: Writer, *, ip: str, user_agent: str
@@ -67,11 +89,15 @@ class Connection:
         self._writer = writer
         self._ip = ip
         self._user_agent = user_agent
-        self._lines: dict[str, AnyLine] = {}
-        self._joins: dict[str, asyncio.Task[None]] = {}
-        self._mutations: deque[tuple[Operation, Call]] = deque()
-        self._mutating: asyncio.Task[None] | None = None
-        self._running: set[asyncio.Task[None]] = set()
+        self._seats = Seats(self, node.door)
+        self._effects: list[Effect] | None = None
+        """Those that are being carried out."""
+        self._replies: list[bytes] = []
+        """Not written yet; empty when no effects are being carried out."""
+        self._replies_bytes = 0
+        self._mutations: deque[tuple[Operation, Call]] | None = None
+        """Those that wait, while one is run."""
+        self._running = 0
         self._is_closed = False
         self._stalled_at: float | None = None
         self._may_read: asyncio.Event | None = None
@@ -111,40 +137,60 @@ class Connection:
     def disconnect(self, code: CloseCode) -> None:
         self._apply(self._session.disconnect(code))
 
-    def lost(self, name: str) -> None:
-        """The topic began anew under the subscriber: it must subscribe again."""
-        self._lines.pop(name, None)
-        self._apply(self._session.unsubscribe(name, UnsubscribeCode.INSUFFICIENT_STATE, now()))
-
     # Effects
 
-    def _apply(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            self._carry_out(effect)
+    def _apply(self, effects: list[Effect]) -> None:
+        """Carry them out, and what is answered meanwhile."""
+        if self._effects is not None:
+            self._effects += effects
+            return
+        self._effects = effects
+        try:
+            for effect in effects:  # the list grows
+                if self._is_closed:
+                    break
+                self._carry_out(effect)
+        finally:
+            self._effects = None
+            self._flush()
         self._reschedule()
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Send(data):
-                self.write(self.dialect.frame(data))
+                self._reply(data)
             case Call():
                 self._call(effect)
             case Join():
-                self._start_join(effect)
+                self._join(effect)
             case Admit(channel):
-                self._admit(channel)
+                self._flush()
+                self._seats.admit(channel)
             case Leave(channel):
-                self._leave(channel)
+                self._seats.leave(channel)
             case Authenticate():
-                self._spawn(self._authenticate(effect), effect.command_id)
+                self._authenticate(effect)
             case VerifyRefresh():
-                self._spawn(self._refresh(effect), effect.command_id)
+                self._refresh(effect)
             case ReadHistory():
                 self._spawn_bounded(self._read_history(effect), effect.command_id)
             case Close():
+                self._flush()
                 self._close(effect)
             case _:
                 assert_never(effect)
+
+    def _reply(self, data: bytes) -> None:
+        self._replies.append(data)
+        self._replies_bytes += len(data)
+        if self._replies_bytes >= JOINED_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._replies:
+            self.write(self.dialect.frame(self.dialect.codec.SEPARATOR.join(self._replies)))
+            self._replies = []
+            self._replies_bytes = 0
 
     def _reschedule(self) -> None:
         if not self._is_closed:
@@ -160,67 +206,39 @@ class Connection:
         if self._is_closed:
             return
         self._is_closed = True
-        for name in [*self._lines, *self._joins]:
-            self._leave(name)
-        self._mutations.clear()
+        self._seats.leave_all()
+        if self._mutations is not None:
+            self._mutations.clear()
         if self._may_read is not None:
             self._may_read.set()
         self._node.forget(self)
 
     # Channels
 
-    def _start_join(self, effect: Join) -> None:
-        task = self._spawn(self._join(effect), effect.command_id)
-        self._joins[effect.channel] = task
-        task.add_done_callback(
-            lambda done: self._joins.get(effect.channel) is done and self._joins.pop(effect.channel)
-        )
+    def _join(self, effect: Join) -> None:
+        if self._session.identity is not None:
+            self._seats.take(self._session.identity, effect)
 
-    async def _join(self, effect: Join) -> None:
-        identity = self._session.identity
-        if identity is None:
-            return
-        try:
-            async with asyncio.timeout(JOIN_TIMEOUT_S):
-                line, subscription = await self._node.door.join(
-                    self, identity, effect.channel, effect.recover
-                )
-        except SubscribeRefused as exc:
-            self._apply(self._session.subscribe_failed(effect.command_id, effect.channel, exc.error))
-            return
-        # From here on a Leave gives up the place, not the attempt.
-        self._joins.pop(effect.channel, None)
-        if self._is_closed:
-            self._node.door.leave(self, line)
-            return
-        self._lines[effect.channel] = line
-        self._apply(self._session.subscribed(effect.command_id, effect.channel, subscription))
+    def seated(self, join: Join, subscription: Subscription) -> None:
+        self._apply(self._session.subscribed(join.command_id, join.channel, subscription))
 
-    def _admit(self, name: str) -> None:
-        if not self._lines[name].topic.admit(self):
-            self._drop(name)
+    def turned_away(self, join: Join, error: ErrorCode) -> None:
+        self._apply(self._session.subscribe_failed(join.command_id, join.channel, error))
 
-    def _leave(self, name: str) -> None:
-        if (attempt := self._joins.pop(name, None)) is not None:
-            attempt.cancel()
-        line = self._lines.pop(name, None)
-        if line is not None:
-            self._node.door.leave(self, line)
+    def dropped(self, name: str) -> None:
+        self._apply(self._session.lost(name, now()))
 
-    def _drop(self, name: str) -> None:
-        """What comes next for this subscriber is not held any more."""
-        asyncio.get_running_loop().call_soon(
-            lambda: self._apply(self._session.unsubscribe(name, UnsubscribeCode.INSUFFICIENT_STATE, now()))
-        )
+    def lost(self, name: str) -> None:
+        """The topic began anew under the subscriber: it must subscribe again."""
+        self._seats.lost(name)
+        self.dropped(name)
 
     def _catch_up(self) -> None:
         """The socket takes bytes again, or is gone."""
         self._stalled_at = None
         if self._may_read is not None:
             self._may_read.set()
-        for name, line in list(self._lines.items()):
-            if not line.topic.catch_up(self):
-                self._drop(name)
+        self._seats.catch_up()
 
     async def _read_history(self, effect: ReadHistory) -> None:
         identity = self._session.identity
@@ -240,7 +258,7 @@ class Connection:
 
     # Identity
 
-    async def _authenticate(self, effect: Authenticate) -> None:
+    def _authenticate(self, effect: Authenticate) -> None:
         try:
             identity, data = self._node.welcome(effect.token)
         except TokenExpired:
@@ -252,7 +270,7 @@ class Connection:
             answer = self._session.connected(identity, now(), ttl_s=_ttl_s(identity), data=data)
         self._apply(answer)
 
-    async def _refresh(self, effect: VerifyRefresh) -> None:
+    def _refresh(self, effect: VerifyRefresh) -> None:
         try:
             identity = self._node.verifier.verify(effect.token)
         except TokenExpired:
@@ -272,17 +290,18 @@ class Connection:
             self._fail(call.command_id, ErrorCode.METHOD_NOT_FOUND)
         elif operation.kind == "query":
             self._spawn_bounded(self._run(operation, call), call.command_id)
+        elif self._mutations is None:
+            self._mutations = deque([(operation, call)])
+            self._node.run(self._mutate(self._mutations))
         elif len(self._mutations) >= MAX_WAITING_MUTATIONS:
             self._fail(call.command_id, ErrorCode.TOO_MANY_REQUESTS)
         else:
             self._mutations.append((operation, call))
-            if self._mutating is None:
-                self._mutating = asyncio.create_task(self._mutate())
 
-    async def _mutate(self) -> None:
-        while self._mutations:
-            await self._run(*self._mutations.popleft())
-        self._mutating = None
+    async def _mutate(self, waiting: deque[tuple[Operation, Call]]) -> None:
+        while waiting:
+            await self._run(*waiting.popleft())
+        self._mutations = None
 
     async def _run(self, operation: Operation, call: Call) -> None:
         identity = self._session.identity
@@ -304,18 +323,13 @@ class Connection:
 
     # Tasks
 
-    def _spawn(self, work: Coroutine[Any, Any, None], command_id: int) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._guard(work, command_id))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return task
-
     def _spawn_bounded(self, work: Coroutine[Any, Any, None], command_id: int) -> None:
-        if len(self._running) >= MAX_RUNNING:
+        if self._running >= MAX_RUNNING:
             work.close()
             self._fail(command_id, ErrorCode.TOO_MANY_REQUESTS)
         else:
-            self._spawn(work, command_id)
+            self._running += 1
+            self._node.run(self._guard(work, command_id))
 
     async def _guard(self, work: Coroutine[Any, Any, None], command_id: int) -> None:
         """Whatever goes wrong is answered: a command without an answer makes an SDK drop the connection."""
@@ -326,11 +340,11 @@ class Connection:
         except Exception:
             logger.exception("command_failed")
             self._fail(command_id, ErrorCode.INTERNAL)
+        finally:
+            self._running -= 1
 
     def _fail(self, command_id: int, code: ErrorCode) -> None:
-        asyncio.get_running_loop().call_soon(
-            lambda: self._apply(self._session.failed(command_id, Error.of(code)))
-        )
+        self._apply(self._session.failed(command_id, Error.of(code)))
 
     async def _wait_writable(self) -> None:
         self._may_read = asyncio.Event()
