@@ -50,7 +50,7 @@ async def main() -> None:
     compressed = await measure(msgspec.structs.replace(load, is_compressed=True))
     for title, room in (("plain", plain), ("compressed", compressed)):
         report(f"{title}: send to delivery", room.seen.message_latencies_s)
-        print(f"{title}: deliveries {room.seen.messages} of {room.expected}, ", end="")
+        print(f"{title}: deliveries {room.seen.messages} of {room.load.deliveries}, ", end="")
         print(f"{room.messages_per_frame:.1f} messages/frame")
     print(f"\n{'':<28}{'plain':>10}{'compressed':>12}{'ratio':>8}")
     _row("bytes/delivered message", plain.message_bytes, compressed.message_bytes, f"reach {REACH_RATIO}")

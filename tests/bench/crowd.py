@@ -25,6 +25,8 @@ from tests.bench.client import LoadClient, connect, inflate
 START_S = 180.0
 TOGETHER = 50
 """How many connect at the same time."""
+POLL_S = 0.05
+PATIENCE_S = 5.0
 SAMPLE = 20
 """Every 20th subscriber notes when each message came."""
 
@@ -71,8 +73,9 @@ class Crowd:
             raise TimeoutError("the crowd did not come")
         pipe.recv()
 
-    async def leave(self) -> Seen:
-        self._pipe.send("leave")
+    async def leave(self, messages: int = 0) -> Seen:
+        """When they have seen so many chat messages, or for a while no more of them."""
+        self._pipe.send(messages)
         return msgspec.msgpack.decode(await asyncio.to_thread(self._pipe.recv_bytes), type=Seen)
 
 
@@ -175,7 +178,12 @@ async def _watch(
     pipe.send("here")
     cpu_before = time.process_time()
     while not pipe.poll():
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(POLL_S)
+    wanted, before, patience_s = pipe.recv(), seen.messages, PATIENCE_S
+    while seen.messages < wanted and patience_s > 0:
+        await asyncio.sleep(POLL_S)
+        patience_s = PATIENCE_S if seen.messages > before else patience_s - POLL_S
+        before = seen.messages
     seen.cpu_s = time.process_time() - cpu_before
     seen.incomplete = sum(room.incomplete() for room in rooms)
     return seen

@@ -12,7 +12,7 @@ from tests.bench.stage import percentile, set_stage
 from tests.bench.talkers import invite
 
 QUIET_S = 1.0
-"""Before the load, so that the arrival of the crowd is over; after it, until the last flush is."""
+"""Before the load, so that the arrival of the crowd is over."""
 
 
 class Load(Struct, frozen=True, kw_only=True):
@@ -25,11 +25,22 @@ class Load(Struct, frozen=True, kw_only=True):
     is_compressed: bool = False
     """For all subscribers."""
 
+    @property
+    def deliveries(self) -> int:
+        """Messages times the subscribers of their room."""
+        return sum(
+            len(range(room, self.per_s * self.seconds, self.rooms))
+            * len(range(room, self.subscribers, self.rooms))
+            for room in range(self.rooms)
+        )
+
 
 class Figures(Struct, frozen=True, kw_only=True):
     load: Load
     seen: Seen
     acknowledged_s: list[float]
+    retries: int
+    """Of sends that the node could not answer in time."""
     elapsed_s: float
     cpu_s: float
     """Of the node."""
@@ -43,18 +54,9 @@ class Figures(Struct, frozen=True, kw_only=True):
         return len(self.acknowledged_s)
 
     @property
-    def expected(self) -> int:
-        """Messages times the subscribers of their room."""
-        load = self.load
-        return sum(
-            len(range(room, self.messages, load.rooms)) * len(range(room, load.subscribers, load.rooms))
-            for room in range(load.rooms)
-        )
-
-    @property
     def is_complete(self) -> bool:
         """Every subscriber has every message of its room, once and in order."""
-        return self.seen.messages == self.expected and not self.seen.incomplete
+        return self.seen.messages == self.load.deliveries and not self.seen.incomplete
 
     @property
     def cores(self) -> float:
@@ -104,15 +106,15 @@ async def measure(load: Load) -> Figures:
             await asyncio.sleep(QUIET_S)
             cpu_before, started = stage.cpu_s(), time.perf_counter()
             await talkers.talk(stage.stream_ids, per_s=load.per_s, duration_s=load.seconds)
-            await asyncio.sleep(QUIET_S)
+            seen = await subscribers.leave(load.deliveries)
             cpu_s, elapsed_s = stage.cpu_s() - cpu_before, time.perf_counter() - started
             rss_bytes = stage.rss_bytes()
-            seen = await subscribers.leave()
             talkers.leave()
     return Figures(
         load=load,
         seen=seen,
         acknowledged_s=talkers.acknowledged_s,
+        retries=talkers.retries,
         elapsed_s=elapsed_s,
         cpu_s=cpu_s,
         rss_bytes=rss_bytes,

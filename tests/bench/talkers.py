@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from csn_rt.demo.lines import LINES, NAMES
 from csn_rt.wire.roles import Role
-from tests.bench.client import LoadClient, connect
+from tests.bench.client import LoadClient, Refused, connect
 from tests.bench.stage import paced
 from tests.support.nodes import token
 
 TALKERS = 200
 """Moderators, who may say a hundred things in half a minute; so many that few speak twice in one frame."""
+MAX_RETRIES = 1_000
 
 _TEXTS = [text for texts in LINES.values() for text in texts]
 
@@ -43,6 +44,7 @@ def make_client_id(rng: random.Random) -> str:
 class Talkers:
     def __init__(self, clients: Sequence[LoadClient]) -> None:
         self.acknowledged_s: list[float] = []
+        self.retries = 0
         self._clients = clients
         self._rng = random.Random(1)
 
@@ -54,9 +56,18 @@ class Talkers:
                 tasks.create_task(self._send(talker, stream_ids[n % len(stream_ids)]))
 
     async def _send(self, talker: LoadClient, stream_id: str) -> None:
+        """Until it is acknowledged, as an SDK's user would; times are counted from the first attempt."""
         started = time.perf_counter()
         text, client_id = make_text(self._rng, started), make_client_id(self._rng)
-        answer = await talker.rpc("chat.send", stream_id=stream_id, text=text, client_id=client_id)
+        while True:
+            try:
+                answer = await talker.rpc("chat.send", stream_id=stream_id, text=text, client_id=client_id)
+            except Refused:
+                self.retries += 1
+                assert self.retries < MAX_RETRIES, "the node refuses too much"
+                await asyncio.sleep(self._rng.uniform(0.1, 1.0))
+            else:
+                break
         assert answer["sent"], answer
         self.acknowledged_s.append(time.perf_counter() - started)
 
