@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from csn_rt.core.session import Session
 from csn_rt.edge.node import Node
-from csn_rt.edge.server import writer_of
+from csn_rt.edge.server import protocol_of
 from csn_rt.edge.writers import AsgiWriter, Writer
 from csn_rt.edge.ws import Connection, now
 from csn_rt.features.context import new_id
@@ -52,9 +52,9 @@ class WebSocketEndpoint:
             return
         subprotocol, codec = _negotiate(scope)
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        if (direct := writer_of(scope)) is not None:
-            spoken = dialect(codec, is_deflated=direct.is_deflated)
-            await self._connect(scope, headers, spoken, direct).read(receive)
+        if (protocol := protocol_of(scope)) is not None:
+            spoken = dialect(codec, is_deflated=protocol.is_deflated)
+            await self._connect(scope, headers, spoken, protocol.outlet).read(receive)
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(None) as reading:

@@ -1,10 +1,11 @@
-"""uvicorn with two things added: ready-made frames go straight into the transport, and a drain before the
+"""uvicorn with two things added: ready-made frames leave through an outlet, and a drain before the
 shutdown.
 
 uvicorn closes every socket with 1012 in the same moment and only then tells the application; so the drain
 happens before, in `Server.shutdown`, and by the time uvicorn closes sockets none should be left.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,17 +14,19 @@ import uvicorn
 from starlette.types import ASGIApp, Scope
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.frames import Frame as WebSocketFrame
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 
+from csn_rt.edge.outlet import Outlet
 from csn_rt.edge.writers import CLOSE_TIMEOUT_S
 from csn_rt.wire.codes import CloseCode
-from csn_rt.wire.frames import DEFLATE_WINDOW_BITS, Frame
+from csn_rt.wire.frames import DEFLATE_WINDOW_BITS
 
 log = structlog.get_logger(__name__)
 
-WRITER_EXTENSION = "csn_rt.writer"
-"""Where the ASGI scope's `extensions` carry the writer of the socket."""
+PROTOCOL_EXTENSION = "csn_rt.protocol"
+"""Where the ASGI scope's `extensions` carry the protocol of the socket."""
 
 MAX_MESSAGE_BYTES = 262_144
 """An SDK that reconnects sends all its subscribes in one message: 128 channels with a token each are about
@@ -33,12 +36,13 @@ _EMPTY_SUBPROTOCOL = b"sec-websocket-protocol: \r\n"
 
 
 class FrameProtocol(WebSocketsSansIOProtocol):
-    """One WebSocket, and the `Writer` of it."""
+    """One WebSocket; frames leave through its `Outlet`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.is_writable = True
-        self.on_writable: Callable[[], None] = _ignore
+    outlet: Outlet
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.outlet = Outlet(self.transport, self)
 
     @property
     def is_deflated(self) -> bool:
@@ -60,7 +64,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
-            self.scope["extensions"][WRITER_EXTENSION] = self  # type: ignore[assignment]
+            self.scope["extensions"][PROTOCOL_EXTENSION] = self  # type: ignore[assignment]
 
     def send_receive_event_to_app(self) -> None:
         # uvicorn decodes too, but reports a peer's bad UTF-8 as if it were an error of ours.
@@ -74,33 +78,34 @@ class FrameProtocol(WebSocketsSansIOProtocol):
                 return
         super().send_receive_event_to_app()
 
+    def handle_close(self, event: WebSocketFrame) -> None:
+        self.outlet.shut()
+        super().handle_close(event)
+
+    def handle_parser_exception(self) -> None:
+        self.outlet.shut()
+        super().handle_parser_exception()
+
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.is_writable = False
+        self.outlet.paused()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if not self.close_sent:
-            self.is_writable = True
-            self.on_writable()
+        self.outlet.resumed()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_writable = False
+        self.outlet.shut()
         super().connection_lost(exc)
-        self.on_writable()
-
-    def write(self, frame: Frame) -> None:
-        # uvloop's transport raises when it is closed, and the reader hears of that a little later.
-        if not self.close_sent and not self.transport.is_closing():
-            self.transport.write(frame.wire)
+        self.outlet.on_writable()
 
     def close(self, code: CloseCode, reason: str) -> None:
         if self.close_sent:
             return
+        self.outlet.shut()
         if self.transport.is_closing() or self.conn.state is not OPEN:
             self._drop_later()
             return
-        self.is_writable = False
         self.conn.send_close(int(code), reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
@@ -112,9 +117,11 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         self._drop_later()
 
     def abort(self) -> None:
+        self.outlet.shut()
         self.transport.abort()
 
     def shutdown(self) -> None:
+        self.outlet.shut()
         # uvicorn would send a second close frame after the answer to the peer's, which is refused.
         if self.transport.is_closing():
             self._drop_later()
@@ -178,10 +185,7 @@ def make_server(app: ASGIApp, *, drain: Callable[[], Awaitable[None]], compresse
     return Server(config, drain)
 
 
-def writer_of(scope: Scope) -> FrameProtocol | None:
-    """The socket's own writer, where our server runs the application."""
-    writer = scope.get("extensions", {}).get(WRITER_EXTENSION)
-    return writer if isinstance(writer, FrameProtocol) else None
-
-
-def _ignore() -> None: ...
+def protocol_of(scope: Scope) -> FrameProtocol | None:
+    """The socket's own protocol, where our server runs the application."""
+    protocol = scope.get("extensions", {}).get(PROTOCOL_EXTENSION)
+    return protocol if isinstance(protocol, FrameProtocol) else None

@@ -13,6 +13,7 @@ import pytest
 
 from csn_rt.edge import server as server_module
 from csn_rt.edge.operations import Operation
+from csn_rt.edge.outlet import Outlet
 from csn_rt.edge.server import FrameProtocol
 from csn_rt.edge.ws import Connection, now
 from csn_rt.wire import names
@@ -90,8 +91,9 @@ async def stalled(client: Client, node: RunningNode, stream_id: str, db: Any) ->
     await fill(db, stream_id, node, 2_000)
     (connection,) = [each for each in node.app.node.sockets if not each.is_writable]
     assert isinstance(connection, Connection)
-    assert isinstance(connection._writer, FrameProtocol)
-    return connection._writer
+    assert isinstance(connection._writer, Outlet)
+    assert isinstance(connection._writer._owner, FrameProtocol)
+    return connection._writer._owner
 
 
 @pytest.mark.parametrize("is_reset", [False, True])
