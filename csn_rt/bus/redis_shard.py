@@ -113,6 +113,8 @@ class Shard:
         self._is_canary_joined = False
         self._gaps: set[Channel] = set()
         """What has to be joined again on a connection that goes on."""
+        self._has_filled = False
+        """Whether something was joined again that is not told yet."""
         self._has_refused = False
         self._tasks: list[asyncio.Task[None]] = []
         self._is_announced = False
@@ -159,7 +161,8 @@ class Shard:
     def unwant(self, channel: Channel) -> None:
         self._subscriptions.unwant(channel)
         self._has_asks.set()
-        self._end_gap(channel)
+        self._gaps.discard(channel)
+        self._tell_of_gaps()
 
     def is_settled(self, channel: Channel) -> bool:
         return self._subscriptions.is_settled(channel)
@@ -189,6 +192,7 @@ class Shard:
             self._is_announced = False
             self._subscriptions.lost()
             self._gaps.clear()
+            self._has_filled = False
             self._asks_canary, self._is_canary_joined = True, False
             try:
                 async with asyncio.timeout(ANSWER_S):
@@ -253,7 +257,10 @@ class Shard:
             self._has_asks.set()
         else:
             self._hears.joined(channel)
-            self._end_gap(channel)
+            if channel in self._gaps:
+                self._gaps.remove(channel)
+                self._has_filled = True
+                self._tell_of_gaps()
 
     def _unsubscribed(self, name: bytes) -> None:
         """The answer to ours, or the slot has left the server: no error says so."""
@@ -263,16 +270,17 @@ class Shard:
             return
         channel = _channel(name)
         if self._subscriptions.is_settled(channel):
+            self._subscriptions.evicted(channel)
             self._gaps.add(channel)
             self._refused("a channel was unsubscribed")
-        if self._subscriptions.left(channel):
+        elif self._subscriptions.left(channel):
             self._has_asks.set()
 
-    def _end_gap(self, channel: Channel) -> None:
-        if channel in self._gaps:
-            self._gaps.remove(channel)
-            if not self._gaps:
-                self._hears.changed(has_gap=True)
+    def _tell_of_gaps(self) -> None:
+        """Once for all that were joined again, after the last one."""
+        if self._has_filled and not self._gaps:
+            self._has_filled = False
+            self._hears.changed(has_gap=True)
 
     def _refused(self, error: str) -> None:
         if not self._has_refused:  # until the map was read, one says it all

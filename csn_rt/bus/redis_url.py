@@ -51,9 +51,7 @@ def read_cluster_url(url: str) -> ClusterUrl:
     """Raises ValueError with the reason."""
     match = _CLUSTER.fullmatch(url)
     if match is None:
-        raise ValueError(
-            "is no address of a cluster, as redis-cluster://user:password@host,host is"
-        )
+        raise ValueError("is no address of a cluster, as redis-cluster://user:password@host,host is")
     if match["database"] not in ("", "0"):
         raise ValueError("a cluster has no other database than 0")
     seeds = tuple(_seed(host) for host in match["hosts"].split(","))

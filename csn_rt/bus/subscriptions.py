@@ -61,6 +61,10 @@ class Subscriptions:
         self._asked.pop(channel, None)
         return self._look_again(channel, is_due=channel in self.wanted)
 
+    def evicted(self, channel: Channel) -> None:
+        """It was left without being asked for: it is due when all is asked again."""
+        self._asked.pop(channel, None)
+
     def ask_again(self) -> list[Channel]:
         """Something was refused, and it is not known what: all that has no answer is due again.
 

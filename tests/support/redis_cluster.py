@@ -151,7 +151,8 @@ class RedisCluster:
             source.admin.execute_command(
                 *("MIGRATE", HOST, to.port, "", 0, 1000, "AUTH", self.password, "KEYS", *keys)
             )
-        for server in (to, source, *self.masters()):
+        others = [server for server in self.masters() if server not in (to, source)]
+        for server in (to, source, *others):
             server.admin.execute_command("CLUSTER SETSLOT", slot, "NODE", to.id)
 
     def empty(self) -> None:

@@ -1,0 +1,329 @@
+"""What can happen to a Redis Cluster: slots move, masters die, stall or are replaced."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from csn_rt.bus import redis_cluster as cluster_module
+from csn_rt.bus.base import BusDown
+from csn_rt.bus.redis import RedisBus
+from csn_rt.wire.names import Channel
+from tests.support.buses import Listener, eventually
+from tests.support.redis_cluster import RedisCluster
+
+CANARY_S = 0.25
+FAILOVER_S = 10.0
+
+
+MakeListener = Callable[[str], Awaitable[Listener]]
+
+
+@pytest.fixture
+async def listen(redis_cluster: RedisCluster) -> AsyncIterator[MakeListener]:
+    listeners: list[Listener] = []
+
+    async def make(name: str) -> Listener:
+        listeners.append(await Listener(RedisBus(redis_cluster.url, name, canary_s=CANARY_S)).start())
+        return listeners[-1]
+
+    yield make
+    for listener in listeners:
+        await listener.bus.close()
+
+
+@pytest.fixture
+async def ann(listen: MakeListener) -> Listener:
+    return await listen("ann")
+
+
+@pytest.fixture
+async def bob(listen: MakeListener) -> Listener:
+    return await listen("bob")
+
+
+def offsets(listener: Listener, channel: str) -> list[int]:
+    return [envelope.offset for envelope in listener.received if envelope.channel == channel]
+
+
+@asynccontextmanager
+async def talk(speaker: Listener, *channels: str) -> AsyncIterator[Callable[[], int]]:
+    """Publish 1, 2, 3 … on each channel, and say how far it has come."""
+    said = 0
+
+    async def talk_on() -> None:
+        nonlocal said
+        while True:
+            said += 1
+            for channel in channels:
+                speaker.say(channel, said)
+            await asyncio.sleep(0.005)
+
+    talking = asyncio.create_task(talk_on())
+    try:
+        yield lambda: said
+    finally:
+        talking.cancel()
+        await asyncio.wait([talking])
+
+
+async def heard_from(listener: Listener, channel: str, offset: int, within_s: float = 5.0) -> None:
+    await eventually(lambda: any(n >= offset for n in offsets(listener, channel)), within_s)
+
+
+def are_consecutive(numbers: list[int]) -> bool:
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+async def test_start_proves_every_shard(ann: Listener, redis_cluster: RedisCluster):
+    shards = ann.bus._shards._shards
+
+    assert [True] == ann.told
+    assert {proxy.url.rpartition("@")[2] for proxy in redis_cluster.proxies[:3]} == set(shards)
+    assert all(shard.is_up for shard in shards.values())
+
+
+async def test_a_channel_of_each_shard_is_heard(ann: Listener, bob: Listener, redis_cluster: RedisCluster):
+    channels = [redis_cluster.channel_on(server) for server in redis_cluster.masters()]
+    await asyncio.gather(*(bob.bus.subscribe(Channel(channel)) for channel in channels))
+
+    said = [ann.say(channel) for channel in channels]
+
+    await bob.heard(3)
+    assert {envelope.channel for envelope in said} == {envelope.channel for envelope in bob.received}
+
+
+async def test_a_slot_that_moves_under_traffic_is_heard_on_and_the_others_lose_nothing(
+    ann: Listener, bob: Listener, redis_cluster: RedisCluster
+):
+    source, target, other = redis_cluster.masters()
+    moving, *staying = (
+        redis_cluster.channel_on(server, name)
+        for server, name in ((source, "m"), (source, "s"), (target, "s"), (other, "s"))
+    )
+    for channel in (moving, *staying):
+        await bob.bus.subscribe(Channel(channel))
+    async with talk(ann, moving, *staying) as said:
+        await bob.heard(20)
+        await asyncio.to_thread(redis_cluster.migrate, f"csn:{moving}", target)
+        await eventually(lambda: bob.told == [True, True])
+        told_at = said()
+        await heard_from(bob, moving, told_at + 20)
+    await eventually(lambda: all(offsets(bob, channel)[-1] == said() for channel in (moving, *staying)))
+
+    after = [offset for offset in offsets(bob, moving) if offset > told_at]
+    assert list(range(told_at + 1, said() + 1)) == sorted(after), "from the word on, nothing is missing"
+    assert all(are_consecutive(offsets(bob, channel)) for channel in staying)
+    assert 0 == ann.bus.statistics().dropped
+    assert bob.bus.is_up
+
+
+async def test_a_slot_that_moves_is_noticed_although_nothing_is_published(
+    ann: Listener, bob: Listener, redis_cluster: RedisCluster
+):
+    source, target, _ = redis_cluster.masters()
+    channel = redis_cluster.channel_on(source)
+    await bob.bus.subscribe(Channel(channel))
+
+    await asyncio.to_thread(redis_cluster.migrate, f"csn:{channel}", target)
+    await eventually(lambda: bob.told == [True, True])
+
+    said = ann.say(channel)
+    assert [said] == await bob.heard(1)
+    assert [1] == [count for _, count in _subscribers(redis_cluster, channel)]
+
+
+def _subscribers(cluster: RedisCluster, channel: str) -> list[tuple[int, int]]:
+    found = [
+        (server.number, server.admin.pubsub_shardnumsub(f"csn:{channel}")[0][1])
+        for server in cluster.masters()
+    ]
+    return [each for each in found if each[1]]
+
+
+async def test_a_slot_may_move_there_and_back_again_and_again(
+    ann: Listener, bob: Listener, redis_cluster: RedisCluster
+):
+    source, target, other = redis_cluster.masters()
+    channel = redis_cluster.channel_on(source)
+    await bob.bus.subscribe(Channel(channel))
+    async with talk(ann, channel) as said:
+        for server in (target, other, source, target, source):
+            await asyncio.to_thread(redis_cluster.migrate, f"csn:{channel}", server)
+        await heard_from(bob, channel, said() + 1)
+
+    await eventually(lambda: [(source.number, 1)] == _subscribers(redis_cluster, channel))
+
+
+async def test_what_is_published_where_the_slot_was_arrives_where_it_is(
+    ann: Listener, bob: Listener, redis_cluster: RedisCluster
+):
+    """Ann subscribes to nothing of that slot, so nobody tells her that it moved."""
+    source, target, _ = redis_cluster.masters()
+    channel = redis_cluster.channel_on(source, "moved")
+    await bob.bus.subscribe(Channel(channel))
+    await asyncio.to_thread(redis_cluster.migrate, f"csn:{channel}", target)
+    await eventually(lambda: bob.told == [True, True])
+    assert ann.told == [True]
+
+    said = [ann.say(channel, offset) for offset in range(1, 51)]
+
+    assert said == await bob.heard(50)
+    assert (50, 0) == (ann.bus.statistics().published, ann.bus.statistics().dropped)
+
+
+async def test_what_nobody_takes_is_given_up_and_counted(ann: Listener, redis_cluster: RedisCluster):
+    source, target, _ = redis_cluster.masters()
+    channel = redis_cluster.channel_on(source, "torn")
+    slot_of = cluster_module.key_slot(f"csn:{channel}".encode())
+    # Each says that the slot is the other's.
+    for server, owner in ((source, target), (target, source)):
+        server.admin.execute_command("CLUSTER SETSLOT", slot_of, "NODE", owner.id)
+    try:
+        ann.say(channel)
+        await eventually(lambda: ann.bus.statistics().dropped == 1)
+    finally:
+        for server in redis_cluster.masters():
+            server.admin.execute_command("CLUSTER SETSLOT", slot_of, "NODE", source.id)
+
+
+async def test_a_canary_goes_with_the_slots_of_its_shard(ann: Listener, redis_cluster: RedisCluster):
+    source, target, _ = redis_cluster.masters()
+    shard = next(
+        shard for shard in ann.bus._shards._shards.values() if str(source.client_port) in shard.server
+    )
+    before = shard.canary_name
+
+    await asyncio.to_thread(redis_cluster.migrate, before.decode(), target)
+    await eventually(lambda: shard.canary_name != before)
+    heard_at = shard._heard_at
+    await eventually(lambda: shard._heard_at > heard_at)
+
+    assert ann.bus.is_up
+    assert False not in ann.told
+
+
+async def test_the_map_is_looked_at_also_when_nobody_complains(
+    listen: MakeListener, redis_cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cluster_module, "LOOK_S", 0.2)
+    monkeypatch.setattr(cluster_module.Cluster, "_strayed", lambda *_: None)
+    bob = await listen("bob")
+    source, target, _ = redis_cluster.masters()
+    channel = redis_cluster.channel_on(source, "quiet")
+    await bob.bus.subscribe(Channel(channel))
+
+    await asyncio.to_thread(redis_cluster.migrate, f"csn:{channel}", target)
+
+    await eventually(lambda: bob.told == [True, True])
+    said = bob.say(channel)
+    assert [said] == await bob.heard(1)
+
+
+@pytest.mark.parametrize("is_orderly", [True, False], ids=["by command", "by kill -9"])
+async def test_a_failover_moves_the_channels_of_that_master_and_no_others(
+    ann: Listener, bob: Listener, redis_cluster: RedisCluster, is_orderly: bool
+):
+    master, replica = redis_cluster.replicated(), redis_cluster.replica()
+    moving = redis_cluster.channel_on(master)
+    staying = [redis_cluster.channel_on(server) for server in redis_cluster.masters() if server is not master]
+    for channel in (moving, *staying):
+        await bob.bus.subscribe(Channel(channel))
+    with capture_logs() as logs:
+        async with talk(ann, moving, *staying) as said:
+            await bob.heard(20)
+            if is_orderly:
+                await asyncio.to_thread(replica.admin.execute_command, "CLUSTER FAILOVER")
+            else:
+                await asyncio.to_thread(master.kill)
+            await eventually(lambda: replica.is_master, FAILOVER_S)
+            await eventually(lambda: bob.told[-1] and len(bob.told) > 1, FAILOVER_S)
+            await eventually(lambda: ann.bus.is_up, FAILOVER_S)
+            told_at = said()
+            await heard_from(bob, moving, told_at + 20)
+        await eventually(lambda: all(offsets(bob, channel)[-1] == said() for channel in (moving, *staying)))
+
+    after = [offset for offset in offsets(bob, moving) if offset > told_at]
+    assert list(range(told_at + 1, said() + 1)) == sorted(after)
+    assert all(are_consecutive(offsets(bob, channel)) for channel in staying)
+    assert [(replica.number, 1)] == _subscribers(redis_cluster, moving)
+    assert redis_cluster.password not in repr(logs)
+
+
+async def test_a_stopped_server_is_down_within_four_seconds_the_others_go_on_and_it_comes_back(
+    redis_cluster: RedisCluster, listen: MakeListener
+):
+    """With the canaries' real pace."""
+    ann = await Listener(RedisBus(redis_cluster.url, "ann")).start()
+    stopped = redis_cluster.lonely()
+    [other, *_] = [server for server in redis_cluster.masters() if server is not stopped]
+    here, there = redis_cluster.channel_on(other), redis_cluster.channel_on(stopped)
+    await ann.bus.subscribe(Channel(here))
+    await ann.bus.subscribe(Channel(there))
+    with redis_cluster.stopped(stopped):
+        await eventually(lambda: not ann.bus.is_up, within_s=4.5)
+        said = ann.say(here)
+        await eventually(lambda: said in ann.received)
+        dropped = ann.bus.statistics().dropped
+        ann.say(there)
+        assert dropped + 1 == ann.bus.statistics().dropped
+        with pytest.raises(BusDown):
+            await ann.bus.subscribe(Channel(f"{{csn:{there}}}"))  # of the same slot
+    await eventually(lambda: ann.bus.is_up, within_s=5)
+
+    said = ann.say(there)
+    await eventually(lambda: said in ann.received)
+    assert [True, False, True] == ann.told
+    await ann.bus.close()
+
+
+async def test_a_cluster_that_is_there_only_later_is_found(redis_cluster: RedisCluster):
+    async with redis_cluster.unreachable():
+        ann = await Listener(RedisBus(redis_cluster.url, "ann", canary_s=CANARY_S)).start()
+        assert [False] == ann.told
+        with pytest.raises(BusDown):
+            await ann.bus.subscribe(Channel("a"))
+    await eventually(lambda: ann.bus.is_up)
+    said = ann.say("a")
+
+    assert [said] == await ann.heard(1)
+    assert [False, True] == ann.told
+    await ann.bus.close()
+
+
+async def test_one_seed_that_answers_is_enough(redis_cluster: RedisCluster):
+    url = redis_cluster.url.replace("@", "@127.0.0.1:1,")
+    ann = await Listener(RedisBus(url, "ann")).start()
+
+    assert [True] == ann.told
+    await ann.bus.close()
+
+
+async def test_an_outage_is_no_storm_of_questions(ann: Listener, redis_cluster: RedisCluster):
+    def questions() -> int:
+        stats = [server.admin.info("commandstats") for server in redis_cluster.servers]
+        return sum(each.get("cmdstat_cluster|slots", {"calls": 0})["calls"] for each in stats)
+
+    before = questions()
+    async with redis_cluster.proxy(redis_cluster.lonely()).unreachable():
+        await eventually(lambda: not ann.bus.is_up)
+        await asyncio.sleep(2)
+
+    assert 1 <= questions() - before < 15
+
+
+async def test_close_is_quick_while_the_cluster_does_not_answer(ann: Listener, redis_cluster: RedisCluster):
+    for server in redis_cluster.servers:
+        server.send_signal(signal.SIGSTOP)
+    try:
+        ann.say("a")
+        async with asyncio.timeout(3):
+            await ann.bus.close()
+    finally:
+        for server in redis_cluster.servers:
+            server.send_signal(signal.SIGCONT)
+
+    assert [] == [task for task in asyncio.all_tasks() if "bus" in task.get_name()]
