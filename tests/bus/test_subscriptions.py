@@ -1,4 +1,4 @@
-"""Wanted and subscribed, against a server that answers late but in order."""
+"""Wanted and subscribed, against servers that answer late but in order, and may refuse and unsubscribe."""
 
 from collections import deque
 
@@ -93,3 +93,96 @@ def test_an_answer_says_whether_something_became_due_because_of_it():
     assert subscriptions.joined(Channel("a"))
     assert ([], ["a"]) == subscriptions.due()
     assert not subscriptions.left(Channel("a"))
+
+
+class WantingOfACluster(RuleBasedStateMachine):
+    """The server may serve the slot no more: it unsubscribes everybody, and refuses without saying what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subscriptions = Subscriptions()
+        self.wanted: set[Channel] = set()
+        self.sent: deque[tuple[str, Channel]] = deque()
+        self.answers: deque[tuple[str, Channel]] = deque()
+        self.server: set[Channel] = set()
+        self.is_served = True
+        self.was_refused = False
+
+    @rule(channel=CHANNELS)
+    def want(self, channel: Channel) -> None:
+        self.wanted.add(channel)
+        self.subscriptions.want(channel)
+
+    @rule(channel=CHANNELS)
+    def unwant(self, channel: Channel) -> None:
+        self.wanted.discard(channel)
+        self.subscriptions.unwant(channel)
+
+    @rule()
+    def ask(self) -> None:
+        joins, leaves = self.subscriptions.due()
+        self.sent.extend(("join", channel) for channel in joins)
+        self.sent.extend(("leave", channel) for channel in leaves)
+
+    @rule()
+    def do_one(self) -> None:
+        if not self.sent:
+            return
+        command, channel = self.sent.popleft()
+        if not self.is_served:
+            self.answers.append(("refused", channel))
+        elif command == "join":
+            self.server.add(channel)
+            self.answers.append(("joined", channel))
+        else:
+            self.server.discard(channel)
+            self.answers.append(("left", channel))
+
+    @rule()
+    def serve_no_more(self) -> None:
+        self.answers.extend(("left", channel) for channel in self.server)
+        self.server.clear()
+        self.is_served = False
+
+    @rule()
+    def serve_again(self) -> None:
+        self.is_served = True
+
+    @rule()
+    def hear_one(self) -> None:
+        if not self.answers:
+            return
+        answer, channel = self.answers.popleft()
+        if answer == "refused":
+            self.was_refused = True
+        elif answer == "joined":
+            self.subscriptions.joined(channel)
+        elif self.subscriptions.is_settled(channel):
+            self.subscriptions.evicted(channel)
+            self.was_refused = True
+        else:
+            self.subscriptions.left(channel)
+
+    @rule()
+    def read_the_map(self) -> None:
+        if self.was_refused:
+            self.was_refused = False
+            self.subscriptions.ask_again()
+
+    def teardown(self) -> None:
+        self.is_served = True
+        for _ in range(6):
+            self.ask()
+            while self.sent:
+                self.do_one()
+            while self.answers:
+                self.hear_one()
+            self.read_the_map()
+
+        assert self.wanted == self.server
+        assert all(self.subscriptions.is_settled(channel) for channel in self.wanted)
+        assert ([], []) == self.subscriptions.due()
+
+
+TestWantingOfACluster = WantingOfACluster.TestCase
+TestWantingOfACluster.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
