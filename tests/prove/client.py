@@ -43,6 +43,8 @@ class Closing(Struct, frozen=True):
     url: str
     code: int | None
     """None: without a goodbye."""
+    is_ours: bool
+    """The client gave it up."""
 
 
 class Diary:
@@ -134,7 +136,8 @@ class Guest:
                 self._is_here.clear()
                 self.socket = None
                 if socket is not None:
-                    self.diary.closings.append(Closing(now(), socket.url, socket.close_code))
+                    is_ours = not socket.closed.done()
+                    self.diary.closings.append(Closing(now(), socket.url, socket.close_code, is_ours))
                     socket.close()
             self.urls.rotate(-1)
             await asyncio.sleep(random.uniform(0.02, min(2.0, 0.2 * 2**failures)))

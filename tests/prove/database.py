@@ -39,7 +39,7 @@ _PROGRESS = "SELECT user_id, content_id::text, version, position_ms FROM user_wa
 
 async def compare(site: Site, load: Load) -> None:
     """Calm the load first. What is wrong goes into the ledger."""
-    async with site.db.connection() as connection:
+    async with site.database() as connection:
         channel = stream_chat(site.stream_id)
         head = await connection.fetchval("SELECT head FROM channels WHERE channel = $1", channel)
         log = await connection.fetch(_LOG, channel)

@@ -137,25 +137,25 @@ class Load:
             count is not None and count.viewers == viewers and not count.stale for count in [*probes, *shown]
         )
 
-    def is_normal(self, offset: int) -> bool:
-        """Rule 2, where everything up to this offset was there; the ghosts of this moment may still count."""
-        return (
-            all(probe.is_ready for probe in self.probes)
-            and self._are_all_here()
-            and self.is_up_to(offset)
-            and all(
-                each.pending_since is None or now() - each.pending_since < _STALE_PENDING_S
-                for each in self.chatters
-            )
-            and all(player.is_playing for player in self.players)
-            and all(
-                count is not None and not count.stale and (count.viewers or 0) >= len(self.players)
-                for count in [
-                    *(probe.count for probe in self.probes),
-                    *(each.count for each in self.watchers),
-                ]
-            )
-        )
+    def not_normal(self, offset: int) -> list[str]:
+        """What keeps it from being as in rule 2, where everything up to this offset was there. The ghosts of
+        this moment may still count."""
+        waits = [each for each in self.chatters if now() - (each.pending_since or now()) > _STALE_PENDING_S]
+        counts = [*(probe.count for probe in self.probes), *(each.count for each in self.watchers)]
+        right = [
+            count
+            for count in counts
+            if count is not None and not count.stale and (count.viewers or 0) >= len(self.players)
+        ]
+        is_so = {
+            "nodes are not ready": all(probe.is_ready for probe in self.probes),
+            "somebody is not connected": self._are_all_here(),
+            "somebody has not seen everything": self.is_up_to(offset),
+            "somebody waits for an answer": not waits,
+            "somebody does not play": all(player.is_playing for player in self.players),
+            "counts are wrong": len(right) == len(counts),
+        }
+        return [what for what, is_kept in is_so.items() if not is_kept]
 
     def _are_all_here(self) -> bool:
         devices = [player.device for player in self.players]

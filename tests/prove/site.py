@@ -5,19 +5,21 @@ to the site: it kills and restarts them. PostgreSQL is durable, as in production
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import asyncpg
 import psutil
 
 from csn_rt.db.log import heads_of
 from csn_rt.db.migrate import migrate
-from csn_rt.db.pool import Database, open_database
+from csn_rt.db.pool import open_database
+from csn_rt.db.queries import Connection
 from csn_rt.embedded.postgres import EmbeddedPostgres
 from csn_rt.embedded.redis import EmbeddedRedis
-from csn_rt.errors import Unavailable
 from csn_rt.wire.names import stream_chat
 from csn_rt.wire.roles import Role
 from tests.prove.network import Fault, Network
@@ -29,8 +31,7 @@ from tests.support.servers import temporary_directory
 
 NODES: Final = 3
 WORKER: Final = "worker"
-CHECKER: Final = "checker"
-_DATABASE_S: Final = 20.0
+_TRACE_END: Final = 600
 DURATION_MS: Final = 2 * 3_600_000
 
 
@@ -42,8 +43,6 @@ class Site:
         self.directory = directory
         self.nodes: list[NodeProcess] = []
         self.worker: WorkerProcess
-        self.db: Database
-        """The checker's own, which no fault but the server's own cuts off."""
         self.stream_id = ""
         self.content_ids: list[str] = []
         self._postgres = postgres
@@ -69,7 +68,7 @@ class Site:
 
     async def start_postgres(self) -> None:
         await asyncio.to_thread(self._postgres.start)
-        for side in (*map(str, range(NODES)), WORKER, CHECKER):
+        for side in (*map(str, range(NODES)), WORKER):
             await self.network.aim(f"postgres-{side}", self._postgres.url)
 
     # Cables
@@ -85,26 +84,30 @@ class Site:
                 stack.push_async_callback(self.network.end, f"{server}-{side}", fault)
             yield
 
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[Connection]:
+        """The checker's own way in, which only the server's own end closes."""
+        connection = await asyncpg.connect(self._postgres.url, timeout=10, command_timeout=30)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
     async def head(self) -> int:
-        """The offset of the last event of the chat, by the database itself, as soon as it answers."""
-        async with asyncio.timeout(_DATABASE_S):
-            while True:
-                try:
-                    async with self.db.connection() as connection:
-                        heads = await heads_of(connection, [stream_chat(self.stream_id)])
-                except Unavailable:
-                    await asyncio.sleep(0.1)
-                else:
-                    return heads[stream_chat(self.stream_id)].offset
+        """The offset of the last event of the chat, by the database itself."""
+        channel = stream_chat(self.stream_id)
+        async with self.database() as connection:
+            return (await heads_of(connection, [channel]))[channel].offset
 
     def traces(self) -> list[str]:
-        """Where a log has a traceback: the name of the log and the line with the exception's event."""
-        return [
-            f"{log.name}: {line[:300]}"
-            for log in sorted(self.directory.glob("*.log"))
+        """What the logs of our processes have tracebacks of: which event, its exception, and how often."""
+        told = Counter(
+            f"{log.name}: {line.partition('exception')[0]}… {line[-_TRACE_END:]}"
+            for log in (*self.directory.glob("node*.log"), self.directory / "worker.log")
             for line in log.read_text(errors="replace").splitlines()
             if "Traceback" in line
-        ]
+        )
+        return [f"{times} times {what}" for what, times in told.most_common()]
 
 
 def _kill_server(program: str, directory: Path) -> None:
@@ -129,11 +132,7 @@ async def open_site(drain_s: float) -> AsyncIterator[Site]:
         await migrate(postgres.url)
         sides = [*map(str, range(NODES)), WORKER]
         redis_urls = {side: await network.lay(f"redis-{side}", redis.url) for side in sides}
-        postgres_urls = {
-            side: await network.lay(f"postgres-{side}", postgres.url) for side in (*sides, CHECKER)
-        }
-        site.db = await open_database(postgres_urls[CHECKER], max_size=2)
-        stack.push_async_callback(site.db.close)
+        postgres_urls = {side: await network.lay(f"postgres-{side}", postgres.url) for side in sides}
         for side in sides[:NODES]:
             node = NodeProcess(
                 postgres_urls[side],
@@ -145,8 +144,16 @@ async def open_site(drain_s: float) -> AsyncIterator[Site]:
         site.worker = await stack.enter_async_context(
             WorkerProcess(postgres_urls[WORKER], redis_urls[WORKER], directory / "worker.log")
         )
-        site.stream_id = await make_stream(site.db)
-        site.content_ids = [await make_content(site.db, duration_ms=DURATION_MS) for _ in range(3)]
+        await _fill(site, postgres.url)
         async with Fan(site.nodes[0].ws_url, token("root", Role.ADMIN)) as admin:
             await admin.call("stream.start", stream_id=site.stream_id)
         yield site
+
+
+async def _fill(site: Site, database_url: str) -> None:
+    db = await open_database(database_url)
+    try:
+        site.stream_id = await make_stream(db)
+        site.content_ids = [await make_content(db, duration_ms=DURATION_MS) for _ in range(3)]
+    finally:
+        await db.close()

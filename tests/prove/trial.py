@@ -210,10 +210,11 @@ def count_kinds(findings: Iterable[Finding]) -> dict[Kind, int]:
 async def _wait_normal(trial: Trial) -> None:
     healed_at = trial.healed_at or now()
     head = await trial.site.head()
-    if await trial.load.wait_until(lambda: trial.load.is_normal(head), NORMAL_S):
+    if await trial.load.wait_until(lambda: not trial.load.not_normal(head), NORMAL_S):
         trial.normal_s = now() - healed_at
     else:
-        trial.promise(f"normal again within {NORMAL_S:.0f} s", is_kept=False, measured="never")
+        reasons = ", ".join(trial.load.not_normal(head))
+        trial.promise(f"normal again within {NORMAL_S:.0f} s", is_kept=False, measured=reasons)
 
 
 async def _settle(load: Load, site: Site) -> None:
