@@ -1,5 +1,6 @@
 """The command line, called as an operator would. Rule numbers are those of csn_rt/cli.py."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -136,6 +137,19 @@ def test_check_is_content_with_a_good_environment(csn_rt, database_url, redis_ur
     ended = csn_rt("check", CSN_AUTH="dev", CSN_SECRET=SECRET, DATABASE_URL=database_url, REDIS_URL=redis_url)
     assert ["environment ok", "PostgreSQL ok", "Redis ok"] == findings(ended)
     assert 0 == ended.status
+
+
+async def test_check_is_content_with_a_cluster(csn_rt, database_url, redis_cluster):
+    ended = await asyncio.to_thread(
+        csn_rt,
+        "check",
+        CSN_AUTH="dev",
+        CSN_SECRET=SECRET,
+        DATABASE_URL=database_url,
+        REDIS_URL=redis_cluster.url,
+    )
+    assert ["environment ok", "PostgreSQL ok", "Redis ok"] == findings(ended)
+    assert redis_cluster.password not in ended.out + ended.err
 
 
 def test_check_looks_at_every_part_whatever_is_wrong_with_the_others(csn_rt):

@@ -2,8 +2,8 @@
 
 Rule 1: one round trip per server, all at the same time. One that does not answer spoils only its own, and
         the map is looked at in the background: others do not wait for that.
-Rule 2: what a server refuses is asked again after another look at the map, a few times and within the same
-        time as all; with it all calls of that broadcast, so that the last one answers for all.
+Rule 2: what a server refuses is asked again after another look at the map, a few times and not for long,
+        because the others wait; with it all calls of that broadcast, so that the last one answers for all.
 Rule 3: ASK is not followed. Of the keys of a broadcast some are missing while nobody watches, and then both
         ends of a slot that is moving refuse. It has no answer until its keys are moved.
 """
@@ -21,6 +21,7 @@ from csn_rt.bus.leases_server import WHOLE_TIMEOUT_S, LeaseServer, key_of
 from csn_rt.bus.redis_slots import REFUSALS, SlotMap, Slots
 
 _ATTEMPTS: Final = 4
+_RETRY_S: Final = 0.5
 # What has come in time from other servers must not be lost with what has not.
 _MARGIN_S: Final = 0.05
 
@@ -34,7 +35,8 @@ class LeaseCluster:
 
     async def call(self, calls: Sequence[Ask]) -> list[Any]:
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + WHOLE_TIMEOUT_S
+        began_at = loop.time()
+        ends_at = began_at + WHOLE_TIMEOUT_S
         answers: list[Any] = [TimeoutError("no server of the cluster answers")] * len(calls)
         with suppress(TimeoutError):
             async with asyncio.timeout_at(ends_at):
@@ -49,8 +51,9 @@ class LeaseCluster:
                         break
                     again = {calls[n].broadcast_id for n in refused}
                     due = [n for n, call in enumerate(calls) if call.broadcast_id in again]
-                    found = await self._slots.refresh(found, self._owner(found, calls[refused[0]]))
-        if any(isinstance(answer, Exception) and not isinstance(answer, ResponseError) for answer in answers):
+                    async with asyncio.timeout_at(began_at + _RETRY_S):
+                        found = await self._slots.refresh(found, self._owner(found, calls[refused[0]]))
+        if any(_is_misplaced(answer) for answer in answers):
             self._look()
         return answers
 
@@ -91,3 +94,10 @@ class LeaseCluster:
         """A server is away: perhaps another one has its slots already, which the next call will know."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._slots.refresh(self._slots.map), name="leases-look")
+
+
+def _is_misplaced(answer: Any) -> bool:
+    """Whether another server might answer; an error of the script is none of this."""
+    return isinstance(answer, REFUSALS) or (
+        isinstance(answer, Exception) and not isinstance(answer, ResponseError)
+    )
