@@ -24,7 +24,7 @@ from redis.crc import key_slot
 from csn_rt.bus.base import BusStatistics
 from csn_rt.bus.redis_shard import CANARY_PREFIX, SHARDED, Hears, Shard, name_of
 from csn_rt.bus.redis_slots import SlotMap, Slots
-from csn_rt.bus.redis_writer import MAX_WAITING, Message
+from csn_rt.bus.redis_writer import Message
 from csn_rt.wire.names import Channel
 
 log = structlog.get_logger(__name__)
@@ -33,6 +33,7 @@ LOOK_S: Final = 10.0
 _JITTER: Final = 0.3
 # The pauses between questions grow to a second: this is about as long as an election takes.
 _MOST_REFUSALS: Final = 5
+_MOST_ASTRAY: Final = 1_000
 
 
 class Cluster:
@@ -174,7 +175,7 @@ class Cluster:
 
     def _strayed(self, complainer: str | None, refused: Sequence[Message]) -> None:
         for message in refused:
-            if message.is_counted and message.refusals < _MOST_REFUSALS and len(self._astray) < MAX_WAITING:
+            if message.is_counted and message.refusals < _MOST_REFUSALS and len(self._astray) < _MOST_ASTRAY:
                 self._astray.append(msgspec.structs.replace(message, refusals=message.refusals + 1))
             else:
                 self._statistics.dropped += message.is_counted

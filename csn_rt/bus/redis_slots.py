@@ -137,9 +137,10 @@ class Slots:
             async with asyncio.timeout(_ANSWER_S):
                 ranges, state = await _exchange(connection)
             epoch = _EPOCH.search(state)
+            slots = read_slots(ranges, asked.rpartition(":")[0].strip("[]"))
             return _View(
-                read_slots(ranges, asked.rpartition(":")[0].strip("[]")),
-                is_well=b"cluster_state:ok" in state,
+                slots,
+                is_well=b"cluster_state:ok" in state and slots.is_whole,
                 epoch=int(epoch[1]) if epoch else 0,
             )
         except Exception as exc:  # noqa: BLE001  whatever it is, there are others to ask

@@ -327,3 +327,31 @@ async def test_close_is_quick_while_the_cluster_does_not_answer(ann: Listener, r
             server.send_signal(signal.SIGCONT)
 
     assert [] == [task for task in asyncio.all_tasks() if "bus" in task.get_name()]
+
+
+async def test_a_slot_that_nobody_owns_is_down_and_the_others_go_on(
+    ann: Listener, redis_cluster: RedisCluster
+):
+    source, other, _ = redis_cluster.masters()
+    torn, whole = redis_cluster.channel_on(source, "torn"), redis_cluster.channel_on(other)
+    slot = cluster_module.key_slot(f"csn:{torn}".encode())
+    await ann.bus.subscribe(Channel(torn))
+    await ann.bus.subscribe(Channel(whole))
+    for server in redis_cluster.servers:
+        server.admin.execute_command("CLUSTER DELSLOTS", slot)
+    try:
+        await eventually(lambda: not ann.bus.is_up)
+        dropped = ann.bus.statistics().dropped
+        ann.say(torn)
+        assert dropped + 1 == ann.bus.statistics().dropped
+        with pytest.raises(BusDown):
+            await ann.bus.subscribe(Channel(torn))
+        said = ann.say(whole)
+        assert [said] == await ann.heard(1)
+    finally:
+        source.admin.execute_command("CLUSTER ADDSLOTS", slot)
+    await eventually(lambda: ann.bus.is_up)
+
+    said = ann.say(torn)
+    await eventually(lambda: said in ann.received)
+    assert [True, False, True, True] == ann.told, "up, and up again when that channel was joined"
