@@ -2,7 +2,8 @@
 
 Rule 1: whoever asks hears within 5 s, which is what an SDK gives a command: 1.5 s for a connection and 3 s
         for a statement. The server itself ends a statement a little earlier, so that what nobody waits for
-        any more does not keep its locks.
+        any more does not keep its locks. A node that hangs in the middle of a transaction keeps them for 3 s:
+        so long a chat waits for it.
 Rule 2: a connection that timed out is closed, not rolled back: a rollback would wait just as long.
 Rule 3: wrong use of the driver (a value of a wrong type, a busy connection) stays a bug with its traceback.
 Rule 4: beside the two limits below, connections carry no session state (no SET, LISTEN or session-level
@@ -30,7 +31,7 @@ CLOSE_TIMEOUT_S: Final = 5.0
 
 _LIMITS = """
 SET statement_timeout = '2500ms';
-SET idle_in_transaction_session_timeout = '10s';
+SET idle_in_transaction_session_timeout = '3s';
 """
 
 _AWAY = (
@@ -45,9 +46,10 @@ _AWAY = (
     asyncpg.ReadOnlySQLTransactionError,  # a primary that was demoted
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TargetServerAttributeNotMatched,  # several hosts, and none is the primary now
+    asyncpg.InternalClientError,  # told that the server stops, and not yet closed, it is used once more
 )
 
-_UNUSABLE = (TimeoutError, asyncpg.ReadOnlySQLTransactionError)
+_UNUSABLE = (TimeoutError, asyncpg.ReadOnlySQLTransactionError, asyncpg.InternalClientError)
 """After these the connection is closed; the next one goes to whatever the address means by then."""
 
 

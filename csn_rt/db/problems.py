@@ -2,8 +2,15 @@
 
 import asyncpg
 
-DATABASE_PROBLEMS = (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What connecting raises."""
+DATABASE_PROBLEMS = (
+    OSError,
+    TimeoutError,
+    ValueError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""What connecting raises, and what a connection raises that is being lost."""
 
 
 def describe_database_problem(exc: Exception) -> str:

@@ -62,6 +62,8 @@ def configure_logs(*, level: str, style: Literal["json", "console"]) -> None:
         library.propagate = True
     # At info it writes two lines for every socket, also when ten thousand come back at once.
     logging.getLogger("uvicorn.error").setLevel(max(number, logging.WARNING))
+    # Its pool tells every attempt in vain with a traceback; ours says what it means: `database_away`.
+    logging.getLogger("asyncpg.pool").setLevel(max(number, logging.ERROR))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -227,6 +227,27 @@ async def test_a_database_that_became_read_only_is_unavailable_and_left(db):
     assert await value(db, "SELECT pg_backend_pid()") != left
 
 
+async def test_a_connection_that_was_told_of_its_end_and_is_not_yet_closed_is_unavailable_and_left(db):
+    """The driver's own error, from a query between the server's goodbye and the end of the socket."""
+    left = await value(db, "SELECT pg_backend_pid()")
+
+    with pytest.raises(Unavailable):
+        async with db.transaction():
+            raise asyncpg.InternalClientError(
+                "cannot switch to state 15; another operation (2) is in progress"
+            )
+
+    assert await value(db, "SELECT pg_backend_pid()") != left
+
+
+async def test_whoever_hangs_in_a_transaction_keeps_its_locks_for_a_short_time_only(db):
+    limit_s = await value(
+        db, "SELECT extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)"
+    )
+
+    assert 0 < limit_s <= pool.COMMAND_TIMEOUT_S
+
+
 async def test_closing_does_not_wait_for_ever_for_a_borrowed_connection(database_url, monkeypatch):
     monkeypatch.setattr(pool, "CLOSE_TIMEOUT_S", 0.2)
     database = await open_database(database_url)

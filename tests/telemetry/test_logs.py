@@ -215,3 +215,10 @@ def test_a_socket_that_comes_or_goes_is_not_worth_a_line(lines: Lines):
     logging.getLogger("uvicorn.error").info("connection open")
 
     assert lines() == []
+
+
+def test_a_pool_that_cannot_connect_does_not_fill_the_log(lines: Lines):
+    lines.start()
+    logging.getLogger("asyncpg.pool").warning("Failed to restore the pool connection floor; retrying")
+
+    assert [] == lines()
