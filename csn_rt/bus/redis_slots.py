@@ -86,7 +86,8 @@ class Slots:
         self._is_asking = asyncio.Lock()
         self._asked_at = -_QUIET_S
         self._attempts = 0
-        self._is_silent = False
+        self._silent: set[str] = set()
+        """Who did not answer when asked last: of a row of failures, the first says it all."""
 
     def server_url(self, address: str) -> str:
         return self._url.server(address)
@@ -101,6 +102,7 @@ class Slots:
             if view is not None and view.slots != self.map:
                 self.map = view.slots
                 self._attempts = 0
+                self._silent.clear()
                 masters = sorted(view.slots.masters)
                 log.info("cluster_map_changed", masters=masters, is_whole=view.slots.is_whole)
             return self.map
@@ -117,8 +119,10 @@ class Slots:
 
     async def _ask_around(self, complainer: str | None) -> _View | None:
         known = _shuffled(self.map.servers if self.map else ())
+        if complainer is not None:
+            known = [complainer, *(server for server in known if server != complainer)]
         views: list[_View] = []
-        for asked in [*([complainer] if complainer else []), *known][:_MOST_ASKED]:
+        for asked in known[:_MOST_ASKED]:
             if (view := await self._ask(asked)) is not None:
                 views.append(view)
                 if view.is_well:
@@ -126,9 +130,6 @@ class Slots:
         for asked in _shuffled(self._url.seeds):
             if not views and (view := await self._ask(asked)) is not None:
                 views.append(view)
-        if not views and not self._is_silent:
-            log.warning("cluster_does_not_answer")
-        self._is_silent = not views
         return max(views, key=lambda view: (view.is_well, view.epoch), default=None)
 
     async def _ask(self, asked: str) -> _View | None:
@@ -136,6 +137,7 @@ class Slots:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 ranges, state = await _exchange(connection)
+            self._silent.discard(asked)
             epoch = _EPOCH.search(state)
             slots = read_slots(ranges, asked.rpartition(":")[0].strip("[]"))
             return _View(
@@ -144,8 +146,9 @@ class Slots:
                 epoch=int(epoch[1]) if epoch else 0,
             )
         except Exception as exc:  # noqa: BLE001  whatever it is, there are others to ask
-            if not self._is_silent:
-                log.warning("cluster_server_not_asked", server=asked, error=f"{type(exc).__name__}: {exc}")
+            if asked not in self._silent:
+                log.warning("cluster_does_not_answer", server=asked, error=f"{type(exc).__name__}: {exc}")
+                self._silent.add(asked)
             return None
         finally:
             await connection.disconnect(nowait=True)
