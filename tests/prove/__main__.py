@@ -12,6 +12,7 @@ import random
 import sys
 import time
 from asyncio import Runner
+from pathlib import Path
 
 import uvloop
 
@@ -29,7 +30,7 @@ def main() -> int:
     print(f"seed {options.seed}\n\n{heading()}", flush=True)
     started = time.monotonic()
     with Runner(loop_factory=uvloop.new_event_loop) as runner:
-        proof = runner.run(prove(faults, options.seed, Sizes(), told=_print_row))
+        proof = runner.run(prove(faults, options.seed, Sizes(), told=_print_row, logs=options.logs))
     return _conclude(proof, time.monotonic() - started)
 
 
@@ -38,6 +39,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--random", action="store_true", help="only faults at random")
     parser.add_argument("--seconds", type=float, default=RANDOM_S, help="of faults at random")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the random faults")
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="where to copy the logs of nodes and worker")
     parser.add_argument("--only", default="", metavar="FAULT", help="only faults whose name has this in it")
     return parser.parse_args()
 

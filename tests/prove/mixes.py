@@ -21,7 +21,7 @@ from tests.prove.trial import Fault, Trial
 
 
 class InTurn:
-    """All of them in one round, each as soon as the one before is healed."""
+    """All of them in one round, each as soon as things are normal after the one before."""
 
     def __init__(self, name: str, faults: Sequence[Fault]) -> None:
         self.name = name
@@ -30,6 +30,7 @@ class InTurn:
     async def hurt(self, trial: Trial) -> None:
         for fault in self._faults:
             await fault.hurt(trial)
+            await trial.wait_normal()
 
     def judge(self, trial: Trial) -> None:
         for fault in self._faults:

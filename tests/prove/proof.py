@@ -1,7 +1,9 @@
 """A whole proof: rounds one after another on one site, then the database itself."""
 
 import random
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -35,6 +37,7 @@ class Proof(Struct):
     """What the database said."""
     traces: list[str]
     """Tracebacks in the logs of nodes and worker."""
+    is_worker_running: bool
 
     @property
     def findings(self) -> list[Finding]:
@@ -45,7 +48,8 @@ class Proof(Struct):
         no_traces = Promise(
             "no log has a traceback", not self.traces, f"{len(self.traces)}", is_of_time=False
         )
-        return [*(promise for row in self.rows for promise in row.promises), no_traces]
+        lives = Promise("the worker lives on", self.is_worker_running, "", is_of_time=False)
+        return [*(promise for row in self.rows for promise in row.promises), no_traces, lives]
 
 
 def each_in_turn() -> list[Fault]:
@@ -83,8 +87,9 @@ async def prove(
     *,
     drain_s: float = DRAIN_S,
     told: Callable[[Row], None] = lambda _row: None,
+    logs: Path | None = None,
 ) -> Proof:
-    """`told` gets every row as soon as there is one."""
+    """`told` gets every row as soon as there is one; `logs` is where the logs are copied to."""
     rng = random.Random(seed)
     rows = []
     async with open_site(drain_s) as site:
@@ -99,4 +104,12 @@ async def prove(
             await load.calm(ANSWER_S)
             seen = len(load.ledger.findings)
             await database.compare(site, load)
-        return Proof(rows, load.ledger.findings[seen:], site.traces())
+        if logs is not None:
+            _copy(site.logs(), logs)
+        return Proof(rows, load.ledger.findings[seen:], site.traces(), site.worker.is_running)
+
+
+def _copy(files: Sequence[Path], directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        shutil.copy(file, directory)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
+import msgspec
 import psutil
 
 from csn_rt.db.log import heads_of
@@ -31,7 +32,7 @@ from tests.support.servers import temporary_directory
 
 NODES: Final = 3
 WORKER: Final = "worker"
-_TRACE_END: Final = 600
+_TRACE_END: Final = 300
 DURATION_MS: Final = 2 * 3_600_000
 
 
@@ -101,13 +102,19 @@ class Site:
 
     def traces(self) -> list[str]:
         """What the logs of our processes have tracebacks of: which event, its exception, and how often."""
-        told = Counter(
-            f"{log.name}: {line.partition('exception')[0]}… {line[-_TRACE_END:]}"
-            for log in (*self.directory.glob("node*.log"), self.directory / "worker.log")
-            for line in log.read_text(errors="replace").splitlines()
-            if "Traceback" in line
-        )
+        lines = [line for log in self.logs() for line in log.read_text(errors="replace").splitlines()]
+        told = Counter(_exception(line) for line in lines if "Traceback" in line)
         return [f"{times} times {what}" for what, times in told.most_common()]
+
+    def logs(self) -> list[Path]:
+        """Of nodes and worker; they are deleted with the site."""
+        return [*self.directory.glob("node*.log"), self.directory / "worker.log"]
+
+
+def _exception(line: str) -> str:
+    """Which event a log line is, and the end of its traceback."""
+    fields = msgspec.json.decode(line)
+    return f"{fields['event']}: {fields['exception'][-_TRACE_END:]}"
 
 
 def _kill_server(program: str, directory: Path) -> None:

@@ -70,6 +70,16 @@ class Trial:
             self.healed_at = now()
             window.end()
 
+    async def wait_normal(self) -> None:
+        """From the end of the last fault."""
+        healed_at = self.healed_at or now()
+        head = await self.site.head()
+        if await self.load.wait_until(lambda: not self.load.not_normal(head), NORMAL_S):
+            self.normal_s = now() - healed_at
+        else:
+            reasons = ", ".join(self.load.not_normal(head))
+            self.promise(f"normal again within {NORMAL_S:.0f} s", is_kept=False, measured=reasons)
+
     def promise(self, what: str, is_kept: bool, measured: str = "", *, is_of_time: bool = False) -> None:
         self.promises.append(Promise(what, is_kept, measured, is_of_time))
 
@@ -168,7 +178,7 @@ async def run_round(fault: Fault, trial: Trial, *, waits_for_ghosts: bool = True
     for ghost in ghosts:
         ghost.vanish()
     await fault.hurt(trial)
-    await _wait_normal(trial)
+    await trial.wait_normal()
     if waits_for_ghosts:
         await asyncio.sleep(max(0.0, vanished_at + GHOST_S - now()))
     lag_s = load.lag_s
@@ -205,16 +215,6 @@ def count_kinds(findings: Iterable[Finding]) -> dict[Kind, int]:
     for finding in findings:
         found[finding.kind] += finding.times
     return found
-
-
-async def _wait_normal(trial: Trial) -> None:
-    healed_at = trial.healed_at or now()
-    head = await trial.site.head()
-    if await trial.load.wait_until(lambda: not trial.load.not_normal(head), NORMAL_S):
-        trial.normal_s = now() - healed_at
-    else:
-        reasons = ", ".join(trial.load.not_normal(head))
-        trial.promise(f"normal again within {NORMAL_S:.0f} s", is_kept=False, measured=reasons)
 
 
 async def _settle(load: Load, site: Site) -> None:

@@ -47,7 +47,7 @@ class Process:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None and self.is_running:
             self._process.kill()
             await self._process.wait()
 
@@ -55,6 +55,10 @@ class Process:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
         with self.log_path.open("ab") as log:
@@ -139,6 +143,15 @@ class NodeProcess(Process):
 
 class WorkerProcess(Process):
     """`csn-rt worker`."""
+
+    async def start(self) -> None:
+        """Return when it works."""
+        before = self.log_path.stat().st_size if self.log_path.exists() else 0
+        await super().start()
+        async with asyncio.timeout(START_S):
+            while b"worker_started" not in self.log_path.read_bytes()[before:]:
+                assert self.is_running, self.log_path.read_text()
+                await asyncio.sleep(0.05)
 
     def __init__(self, database_url: str, redis_url: str, log_path: Path) -> None:
         super().__init__(
