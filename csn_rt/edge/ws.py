@@ -102,6 +102,7 @@ class Connection:
         self._stalled_at: float | None = None
         self._may_read: asyncio.Event | None = None
         writer.on_writable = self._catch_up
+        self._reschedule()
 
     @property
     def is_writable(self) -> bool:
@@ -115,20 +116,23 @@ class Connection:
         return now - self._stalled_at
 
     async def read(self, receive: Receive) -> None:
-        """Carry the socket until it is closed."""
-        self._reschedule()
+        """Carry the socket until it is closed, where messages are fetched and not handed over."""
         try:
-            while True:
-                message = await receive()
-                if message["type"] != "websocket.receive":
-                    return
-                frame = message.get("text")
-                self._apply(self._session.receive(message["bytes"] if frame is None else frame, now()))
+            while (message := await receive())["type"] == "websocket.receive":
+                text = message.get("text")
+                self.received(message["bytes"] if text is None else text)
                 if not self._writer.is_writable and not self._is_closed:
                     await self._wait_writable()
         finally:
-            self._apply(self._session.socket_closed())
-            self._end()
+            self.gone()
+
+    def received(self, message: bytes | str) -> None:
+        self._apply(self._session.receive(message, now()))
+
+    def gone(self) -> None:
+        """The socket is closed; to say it twice does no harm."""
+        self._apply(self._session.socket_closed())
+        self._end()
 
     def tick(self) -> None:
         """The session asked to be looked at about now."""
