@@ -109,7 +109,7 @@ class Guest:
         self.diary = diary
         self.urls = deque(urls)
         self.socket: Socket | None = None
-        self.connects = 0
+        self.connected_at = float("inf")
         self._token = token
         self._patience_s = patience_s
         self._is_here = asyncio.Event()
@@ -126,7 +126,7 @@ class Guest:
                 socket = await open_socket(self.urls[0], self._token, **self._options)
                 await self.enter(socket)
                 failures = 0
-                self.connects += 1
+                self.connected_at = now()
                 self.socket = socket
                 self._is_here.set()
                 await self._wait_lost(socket)
@@ -134,6 +134,7 @@ class Guest:
                 failures += 1
             finally:
                 self._is_here.clear()
+                self.connected_at = float("inf")
                 self.socket = None
                 if socket is not None:
                     is_ours = not socket.closed.done()

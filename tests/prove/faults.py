@@ -257,10 +257,16 @@ class DrainNode:
     def judge(self, trial: Trial) -> None:
         trial.promise_within("drain: /readyz is 503 at once", self._told_s, 1)
         trial.promise("drain: new sockets are refused", self._is_refused)
-        goodbyes = self._window.closings(self._node)
-        codes = {closing.code for closing in goodbyes}
+        goodbyes = [each for each in self._window.closings(self._node) if not each.is_ours]
+        others = [
+            f"{each.code} after {each.at - self._window.began_at:.2f} s"
+            for each in goodbyes
+            if each.code != SHUTDOWN
+        ]
         trial.promise(
-            "drain: every goodbye is 3001", codes == {SHUTDOWN}, f"{len(goodbyes)} goodbyes, {codes}"
+            "drain: every goodbye is 3001",
+            bool(goodbyes) and not others,
+            f"{len(goodbyes)} goodbyes, others {others}",
         )
         after_s = sorted(closing.at - self._window.began_at for closing in goodbyes)
         in_first_half = sum(after < self._drain_s / 2 for after in after_s)
@@ -316,9 +322,17 @@ class SlowSockets:
 
 
 def _promise_known(trial: Trial, window: Window, when: str) -> None:
-    counts = [count for probe in trial.load.probes for count in window.counts(probe)]
-    unknown = [count for count in counts if not count.viewers]
-    trial.promise(f"{when}: no count is 0 or null", not unknown, f"{len(counts)} counts")
+    counts = [(probe.node.port, count) for probe in trial.load.probes for count in window.counts(probe)]
+    unknown = [
+        f"{count.viewers} at {port} after {count.at - window.began_at:.2f} s"
+        for port, count in counts
+        if not count.viewers
+    ]
+    trial.promise(
+        f"{when}: no count is 0 or null",
+        not unknown,
+        f"{len(counts)} counts, {len(unknown)} unknown {unknown[:3]}",
+    )
 
 
 def _promise_counting(trial: Trial, window: Window, when: str) -> None:

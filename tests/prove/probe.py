@@ -44,7 +44,8 @@ class Probe(Guest):
 
     @property
     def count(self) -> Count | None:
-        return self.counts[-1] if self.counts else None
+        """The last over this connection: what the node said in an earlier life says nothing of this one."""
+        return self.counts[-1] if self.counts and self.counts[-1].at > self.connected_at else None
 
     @property
     def is_ready(self) -> bool:
