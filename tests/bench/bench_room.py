@@ -36,8 +36,8 @@ async def main() -> None:
 def _print(title: str, room: Figures) -> None:
     load, seen, per_s = room.load, room.seen, 1 / room.elapsed_s
     print(f"{title}: {load.subscribers} connected and subscribed in {seen.connected_s:.1f} s")
-    print(f"{seen.messages} deliveries of {load.deliveries}, {seen.messages * per_s:.0f}/s, ", end="")
-    print("all in order" if room.is_complete else f"NOT ALL: {seen.incomplete} subscribers lack some")
+    print(f"{seen.messages} deliveries of {load.deliveries}, {seen.messages * per_s:.0f}/s; ", end="")
+    print(f"subscribers with a hole or a repetition: {seen.incomplete}")
     report("chat: send to acknowledgement", room.acknowledged_s)
     report("chat: send to delivery", seen.message_latencies_s)
     print(f"p99 {room.p99_ms / REACH_P99_MS:.2f} of the {REACH_P99_MS} ms to reach; ", end="")
