@@ -50,8 +50,6 @@ from csn_rt.wire.protocol import Error
 
 logger = structlog.get_logger(__name__)
 
-JOINED_BYTES: Final = 16_384
-"""Replies of so much are written, whatever follows."""
 MAX_WAITING_MUTATIONS: Final = 128
 MAX_RUNNING: Final = 64
 """What may be under way for one socket before further queries are answered `too many requests`."""
@@ -68,7 +66,6 @@ class Connection:
         "_mutations",
         "_node",
         "_replies",
-        "_replies_bytes",
         "_running",
         "_seats",
         "_session",
@@ -93,8 +90,8 @@ class Connection:
         self._effects: list[Effect] | None = None
         """Those that are being carried out."""
         self._replies: list[bytes] = []
-        """Not written yet; empty when no effects are being carried out."""
-        self._replies_bytes = 0
+        """Not written yet; empty when no effects are being carried out. What may be large ends a frame: a
+        subscribe reply is written before its Admit, all others of any size come one by one."""
         self._mutations: deque[tuple[Operation, Call]] | None = None
         """Those that wait, while one is run."""
         self._running = 0
@@ -162,7 +159,7 @@ class Connection:
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Send(data):
-                self._reply(data)
+                self._replies.append(data)
             case Call():
                 self._call(effect)
             case Join():
@@ -184,17 +181,10 @@ class Connection:
             case _:
                 assert_never(effect)
 
-    def _reply(self, data: bytes) -> None:
-        self._replies.append(data)
-        self._replies_bytes += len(data)
-        if self._replies_bytes >= JOINED_BYTES:
-            self._flush()
-
     def _flush(self) -> None:
         if self._replies:
             self.write(self.dialect.frame(self.dialect.codec.SEPARATOR.join(self._replies)))
             self._replies = []
-            self._replies_bytes = 0
 
     def _reschedule(self) -> None:
         if not self._is_closed:

@@ -690,6 +690,24 @@ def test_rule_9_nobody_needs_that_many_commands_before_connecting():
     assert ends_with(effects, CloseCode.TOO_MANY_REQUESTS)
 
 
+def test_a_place_that_is_lost_must_be_taken_again():
+    session = connected()
+    subscribed(session, "catalog")
+
+    effects = session.lost("catalog", 1.0)
+
+    assert effects[0] == Leave("catalog")
+    assert session.lost("catalog", 1.0) == []
+
+
+def test_a_join_under_way_is_not_the_place_that_is_lost():
+    session = connected()
+    session.receive('{"id":7,"subscribe":{"channel":"catalog"}}', 0.0)
+
+    assert session.lost("catalog", 1.0) == []
+    assert session.subscribed(7, "catalog", Subscription()) != []
+
+
 def test_rule_10_too_many_pushes_to_subscribe_again_end_the_connection():
     session = connected()
     for _ in range(RESUBSCRIBES.burst):

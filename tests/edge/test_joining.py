@@ -11,7 +11,14 @@ from csn_rt.core.identity import Identity
 from csn_rt.core.ring import Ring
 from csn_rt.core.subscription import Subscription
 from csn_rt.db import log
-from csn_rt.edge.joining import MAX_RECOVERED_BYTES, MAX_RECOVERED_EVENTS, Doorkeeper, Snapshot
+from csn_rt.edge.joining import (
+    MAX_BYTES_AT_ONCE,
+    MAX_RECOVERED_BYTES,
+    MAX_RECOVERED_EVENTS,
+    Doorkeeper,
+    Snapshot,
+    SubscribeRefused,
+)
 from csn_rt.edge.topics import AnyLine
 from csn_rt.errors import Unavailable
 from csn_rt.wire import names
@@ -192,6 +199,55 @@ async def test_a_topic_that_restarts_meanwhile_does_not_lend_its_new_epoch_to_an
 
     assert subscription.epoch == epoch
     assert not line.topic.admit(peer)
+
+
+def at_once(house: House, since: StreamPosition | None, name: str = CATALOG) -> tuple[FakePeer, Any]:
+    peer = FakePeer()
+    return peer, house.door.join_nowait(peer, ANN, name, since)
+
+
+@pytest.mark.parametrize(("offset", "epoch"), [(1, None), (3, None), (1, ""), (1, "another"), (None, None)])
+async def test_at_once_a_subscriber_is_told_the_same_as_by_waiting(house, db, offset, epoch):
+    await commit(db, "one", "two", "three")
+    await house.node.topics.open(CATALOG)
+    since = offset and StreamPosition(offset, await house.epoch() if epoch is None else epoch)
+    peer, (line, subscription) = at_once(house, since)
+    _, _, by_waiting = await house.join(since)
+
+    assert subscription == by_waiting
+    assert len(line.topic) == 2
+    assert line.topic.admit(peer)
+
+
+async def test_at_once_nothing_is_answered_that_must_be_waited_for(house, db):
+    await commit(db, *map(str, range(250)))
+    epoch = await house.epoch()
+    _, closed = at_once(house, None)
+    line = await house.node.topics.open(CATALOG)
+    _, forgotten = at_once(house, StreamPosition(5, epoch))
+    _, not_seen = at_once(house, StreamPosition(251, epoch))
+    await house.node.topics.open(names.user("ann"))
+    _, snapshot = at_once(house, None, names.user("ann"))
+
+    assert [closed, forgotten, not_seen, snapshot] == [None] * 4
+    assert len(line.topic) == 0
+
+
+async def test_at_once_only_little_is_recovered(house, db):
+    half = "x" * (MAX_BYTES_AT_ONCE // 2 - 2)
+    await commit(db, half, half, half)
+    await house.node.topics.open(CATALOG)
+    epoch = await house.epoch()
+    _, (_, little) = at_once(house, StreamPosition(1, epoch))
+    _, much = at_once(house, StreamPosition(0, epoch))
+
+    assert offsets(little) == [2, 3]
+    assert much is None
+
+
+async def test_at_once_who_may_not_is_refused(house):
+    with pytest.raises(SubscribeRefused):
+        at_once(house, None, names.user("ben"))
 
 
 async def test_rule_1_what_comes_while_the_missed_is_read_is_pushed_after_it(house, db, monkeypatch):
