@@ -14,6 +14,7 @@ import hmac
 import re
 import secrets
 import time
+from base64 import urlsafe_b64decode
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -122,10 +123,9 @@ class Verifier:
         return Identity(user_id=user_id, role=Role.ANONYMOUS, expires_at=expires_at), token
 
     def _verify(self, token: str) -> Identity:
+        # Unverified: it only chooses the key, and with the wrong one the signature fails.
+        is_anonymous = _audience(token) == ANONYMOUS_AUDIENCE
         try:
-            # Unverified: it only chooses the key, and with the wrong one the signature fails.
-            unverified = jwt.decode(token, options={"verify_signature": False})
-            is_anonymous = unverified.get("aud") == ANONYMOUS_AUDIENCE
             claims = msgspec.convert(self._decode(token, is_anonymous=is_anonymous), _Claims, strict=True)
         except jwt.ExpiredSignatureError as exc:
             raise TokenExpired from exc
@@ -154,6 +154,19 @@ class Verifier:
             leeway=LEEWAY_S,
             options={"require": ["exp", "sub"]},
         )
+
+
+class _Audience(msgspec.Struct):
+    aud: Any = None
+
+
+def _audience(token: str) -> Any:
+    """Whom the token says that it is for; None where it cannot be read."""
+    payload = token.partition(".")[2].partition(".")[0]
+    try:
+        return msgspec.json.decode(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Audience).aud
+    except (ValueError, RecursionError):
+        return None
 
 
 def issue_dev_token(
