@@ -206,23 +206,29 @@ SELECT w.content_id, w.position_ms, w.duration_ms, w.completed, w.version, w.upd
  WHERE w.user_id = $1 AND w.content_id = ANY ($2::uuid[]) AND w.version > 0
  ORDER BY array_position($2::uuid[], w.content_id);
 
--- name: read_continue_watching(user_id, limit) -> rows
+-- name: read_continue_watching(user_ids, limit) -> rows
+-- Of several people at once, for a crowd that comes back together; the limit is each one's own.
 -- The shape of a row with its content is shared with read_watch_history.
-SELECT w.content_id, w.position_ms, coalesce(w.duration_ms, c.duration_ms, m.duration_ms) AS duration_ms, w.completed,
-       w.version, w.updated_at, w.last_played_at, w.playback_session_id, false AS removed, true AS started,
-       c.kind, c.title, c.slug, c.thumbnail_url, coalesce(c.duration_ms, m.duration_ms) AS content_duration_ms
-  FROM user_watch_progress w
-  JOIN published_content c ON c.id = w.content_id
-  LEFT JOIN media_assets m ON m.id = c.media_id AND m.deleted_at IS NULL
- WHERE w.user_id = $1
-   AND w.version > 0
-   AND NOT w.completed
-   AND NOT watch_is_low(w.position_ms, coalesce(w.duration_ms, c.duration_ms, m.duration_ms))
-   AND coalesce(w.removed_at < w.last_played_at, true)
-   AND w.last_played_at > now() - interval '16 weeks'
-   AND (c.kind <> 'clip' OR coalesce(w.duration_ms, c.duration_ms, m.duration_ms) >= 300000)
- ORDER BY w.last_played_at DESC, w.content_id DESC
- LIMIT $2;
+SELECT asked.user_id, watched.*
+  FROM unnest($1::text[]) AS asked (user_id)
+ CROSS JOIN LATERAL (
+       SELECT w.content_id, w.position_ms, coalesce(w.duration_ms, c.duration_ms, m.duration_ms) AS duration_ms,
+              w.completed, w.version, w.updated_at, w.last_played_at, w.playback_session_id, false AS removed,
+              true AS started, c.kind, c.title, c.slug, c.thumbnail_url,
+              coalesce(c.duration_ms, m.duration_ms) AS content_duration_ms
+         FROM user_watch_progress w
+         JOIN published_content c ON c.id = w.content_id
+         LEFT JOIN media_assets m ON m.id = c.media_id AND m.deleted_at IS NULL
+        WHERE w.user_id = asked.user_id
+          AND w.version > 0
+          AND NOT w.completed
+          AND NOT watch_is_low(w.position_ms, coalesce(w.duration_ms, c.duration_ms, m.duration_ms))
+          AND coalesce(w.removed_at < w.last_played_at, true)
+          AND w.last_played_at > now() - interval '16 weeks'
+          AND (c.kind <> 'clip' OR coalesce(w.duration_ms, c.duration_ms, m.duration_ms) >= 300000)
+        ORDER BY w.last_played_at DESC, w.content_id DESC
+        LIMIT $2) watched
+ ORDER BY asked.user_id, watched.last_played_at DESC, watched.content_id DESC;
 
 -- name: read_watch_history(user_id, before, before_id, limit) -> rows
 SELECT w.content_id, w.position_ms, coalesce(w.duration_ms, c.duration_ms, m.duration_ms) AS duration_ms, w.completed,

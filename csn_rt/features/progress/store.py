@@ -5,7 +5,7 @@ Rule 2: the database has the final word about what exists, how long it is, and w
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, cast
 
@@ -105,8 +105,14 @@ async def read(connection: Connection, user_id: str, content_ids: Sequence[str])
     return [_progress(row) for row in await _READ.rows(connection, user_id, content_ids)]
 
 
-async def read_continue_watching(connection: Connection, user_id: str) -> list[WatchedContent]:
-    return [_watched(row) for row in await _CONTINUE.rows(connection, user_id, CONTINUE_AT_MOST)]
+async def read_continue_watching(
+    connection: Connection, user_ids: Collection[str]
+) -> dict[str, list[WatchedContent]]:
+    """Each one's, newest play first."""
+    watching: dict[str, list[WatchedContent]] = {user_id: [] for user_id in user_ids}
+    for row in await _CONTINUE.rows(connection, list(watching), CONTINUE_AT_MOST):
+        watching[row["user_id"]].append(_watched(row))
+    return watching
 
 
 async def read_history(connection: Connection, user_id: str, after: str | None, limit: int) -> HistoryPage:

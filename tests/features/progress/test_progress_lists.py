@@ -1,5 +1,7 @@
 """What people see and change by hand: rule 3.9, history, and the marks."""
 
+import asyncio
+
 import pytest
 
 from csn_rt.errors import BadRequest, NotFound
@@ -19,6 +21,16 @@ async def test_what_was_started_and_not_completed_is_to_be_continued(couch):
     await couch.report(completed, "ended", DURATION_MS, session="p3")
 
     assert await couch.watching() == [started]
+
+
+async def test_of_a_crowd_that_asks_at_once_each_gets_his_own(couch):
+    first, second = await couch.video(), await couch.video()
+    await couch.report(first, "progress", MINUTE_MS, by=fan("ann"))
+    await couch.report(second, "progress", MINUTE_MS, session="tv", by=fan("ben"))
+    crowd = ["ann", "zoe", "ben", "ann"]
+    answers = await asyncio.gather(*[couch.progress.watching(name) for name in crowd])
+
+    assert [[item.content_id for item in items] for items in answers] == [[first], [], [second], [first]]
 
 
 async def test_an_item_says_what_a_row_of_videos_shows(couch):

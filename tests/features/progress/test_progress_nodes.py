@@ -194,7 +194,7 @@ async def crowded(db, couch):
         ("lock_watch_progress", (["person 1"], ["id"])),
         ("merge_reports", (["person 1"], ["id"], ["s"], [2], ["progress"], [60_000], [None], [0], [False])),
         ("read_watch_progress", ("person 1", ["id"])),
-        ("read_continue_watching", ("person 1", 40)),
+        ("read_continue_watching", (["person 1"], 40)),
         ("remove_watch_progress", ("person 1", "id")),
         ("undo_remove_watch_progress", ("person 1", "id")),
         ("mark_watched", ("person 1", "id")),
