@@ -19,7 +19,7 @@ from csn_rt.core.ring import Ring
 from csn_rt.core.topic import Topic
 from csn_rt.edge import line
 from csn_rt.wire import names
-from tests.bench.peers.orders import obey
+from tests.bench.peers.orders import WRITE_S, obey
 from tests.support.nodes import RunningNode, running_node
 
 LOOK_S = 0.005
@@ -56,7 +56,7 @@ class Speaker:
 
     async def _flushed(self) -> None:
         topic = self._topic()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WRITE_S):
             while topic.backlog or topic.is_flushing:
                 await asyncio.sleep(LOOK_S)
 

@@ -14,6 +14,9 @@ from typing import Any
 import uvicorn
 import uvloop
 
+WRITE_S = 20.0
+"""For one message to all, and much more than it takes."""
+
 Order = Callable[[int], Awaitable[None]]
 
 
@@ -81,5 +84,5 @@ class Written:
         self._all.clear()
 
     async def wait(self) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WRITE_S):
             await self._all.wait()
