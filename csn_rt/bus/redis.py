@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 import structlog
+import uuid_utils
 
 from csn_rt.bus.base import BusDown, BusStatistics, Envelope
 from csn_rt.bus.redis_cluster import Cluster
@@ -30,8 +31,11 @@ class RedisBus:
     def __init__(self, url: str, node_id: str, *, canary_s: float = 1.0) -> None:
         self._statistics = BusStatistics()
         self._shards: Shard | Cluster
+        life = str(uuid_utils.uuid7())
         if is_cluster(url):
-            self._shards = Cluster(url, node_id, hears=self, statistics=self._statistics, canary_s=canary_s)
+            self._shards = Cluster(
+                url, node_id, hears=self, statistics=self._statistics, life=life, canary_s=canary_s
+            )
         else:
             check_url(url)
             self._shards = Shard(
@@ -41,6 +45,7 @@ class RedisBus:
                 hears=self,
                 strayed=lambda _complainer, _refused: None,  # it has only this place to be
                 statistics=self._statistics,
+                life=life,
                 canary_s=canary_s,
             )
         self._wanted: set[Channel] = set()

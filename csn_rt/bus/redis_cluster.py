@@ -38,7 +38,7 @@ _MOST_ASTRAY: Final = 1_000
 
 class Cluster:
     def __init__(
-        self, url: str, node_id: str, *, hears: Hears, statistics: BusStatistics, canary_s: float
+        self, url: str, node_id: str, *, hears: Hears, statistics: BusStatistics, life: str, canary_s: float
     ) -> None:
         self._slots = Slots(url)
         self._map: SlotMap | None = None
@@ -46,6 +46,7 @@ class Cluster:
         self._node_id = node_id.encode()
         self._hears = hears
         self._statistics = statistics
+        self._life = life
         self._canary_s = canary_s
         self._shards: dict[str, Shard] = {}
         self._wanted: dict[Channel, int] = {}
@@ -150,6 +151,7 @@ class Cluster:
                 hears=self._hears,
                 strayed=self._strayed,
                 statistics=self._statistics,
+                life=self._life,
                 canary_s=self._canary_s,
             )
             shard.start()

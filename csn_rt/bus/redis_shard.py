@@ -18,7 +18,6 @@ from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
-import uuid_utils
 from redis.asyncio.connection import AbstractConnection
 
 from csn_rt.bus.base import BusDown, BusStatistics
@@ -89,8 +88,10 @@ class Shard:
         hears: Hears,
         strayed: Strayed,
         statistics: BusStatistics,
+        life: str,
         canary_s: float,
     ) -> None:
+        """`life` tells this process' canaries from those of an earlier one of the same name."""
         self.server = server_of(url)
         self.canary_name = canary_name
         self.is_up = False
@@ -104,8 +105,7 @@ class Shard:
         self._strayed = strayed
         self._statistics = statistics
         self._canary_s = canary_s
-        self._life = str(uuid_utils.uuid7())
-        """Tells our canaries from those of an earlier process of the same name."""
+        self._life = life
         self._writer = RedisWriter(url, verbs.publish, statistics, self._refused_messages)
         self._subscriptions = Subscriptions()
         self._has_asks = asyncio.Event()
@@ -309,6 +309,7 @@ class Shard:
             await asyncio.sleep(self._canary_s)
             if self._heard_at == heard_at:
                 self._misses += 1
+                self._strayed(None, ())  # a replica may have taken over already
                 if self._misses >= _MISSES and not self.is_down:
                     self._went_down()
 

@@ -5,9 +5,11 @@ import uuid
 
 import pytest
 from redis.crc import key_slot
+from redis.exceptions import MovedError
 from structlog.testing import capture_logs
 
-from csn_rt.bus.leases import Ask, Count, End, Hold
+from csn_rt.bus.leases import Ask, Count, End, Hold, LeaseTimes
+from csn_rt.bus.leases_cluster import LeaseCluster
 from csn_rt.bus.leases_redis import RedisLeases
 from csn_rt.bus.leases_server import key_of
 from tests.support.redis_cluster import ClusterServer, RedisCluster
@@ -106,6 +108,25 @@ async def test_a_crowd_in_parts_is_counted_as_a_whole_also_after_a_move(leases, 
     [count] = await leases.count([Ask(broadcast_id=broadcast_id, age_ms=0, holds=crowd)])
 
     assert 1_201 == count.viewers
+
+
+async def test_a_crowd_of_which_one_part_is_refused_is_asked_for_again_as_a_whole(redis_cluster, monkeypatch):
+    """Else the last part, which answers for all, would have counted without the others."""
+    asked: list[list[int]] = []
+
+    async def ask_but_refuse_once(_self, _found, _calls, due, answers, _within_s) -> None:
+        asked.append(list(due))
+        for n in due:
+            answers[n] = MovedError("1 127.0.0.1:1") if len(asked) == 1 and n == 1 else "counted"
+
+    monkeypatch.setattr(LeaseCluster, "_ask", ask_but_refuse_once)
+    cluster = LeaseCluster(redis_cluster.url, LeaseTimes())
+
+    answers = await cluster.call([ask("a"), ask("b"), ask("b"), ask("c")])
+
+    assert [[0, 1, 2, 3], [1, 2]] == asked
+    assert ["counted"] * 4 == answers
+    await cluster.close()
 
 
 async def test_a_server_that_does_not_answer_spoils_only_its_own(leases, redis_cluster):

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Self
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,19 +16,43 @@ from csn_rt.wire.names import Channel
 from tests.support.buses import Listener, eventually
 from tests.support.redis_cluster import RedisCluster
 
-CANARY_S = 0.25
+CANARY_S = 0.5
+"""Three of them are longer than a busy machine keeps a healthy server waiting."""
 FAILOVER_S = 10.0
 
 
-MakeListener = Callable[[str], Awaitable[Listener]]
+class Noting(Listener):
+    """Remembers up to where others had spoken when it was told of the bus."""
+
+    def __init__(self, bus: RedisBus) -> None:
+        super().__init__(bus)
+        self.said: Callable[[], int] = lambda: 0
+        self.told_at = 0
+
+    async def start(self) -> Self:
+        await self.bus.start(self.received.append, self._tell)
+        return self
+
+    def _tell(self, is_up: bool) -> None:
+        self.told.append(is_up)
+        self.told_at = self.said()
+
+    def lacks(self, channel: str, speaker: "Noting") -> list[int]:
+        """What was said after the last word on the bus, here and where it was said, and did not come."""
+        heard = set(offsets(self, channel))
+        told_at = max(self.told_at, speaker.told_at)
+        return [offset for offset in range(told_at + 1, self.said() + 1) if offset not in heard]
+
+
+MakeListener = Callable[[str], Awaitable[Noting]]
 
 
 @pytest.fixture
 async def listen(redis_cluster: RedisCluster) -> AsyncIterator[MakeListener]:
-    listeners: list[Listener] = []
+    listeners: list[Noting] = []
 
-    async def make(name: str) -> Listener:
-        listeners.append(await Listener(RedisBus(redis_cluster.url, name, canary_s=CANARY_S)).start())
+    async def make(name: str) -> Noting:
+        listeners.append(await Noting(RedisBus(redis_cluster.url, name, canary_s=CANARY_S)).start())
         return listeners[-1]
 
     yield make
@@ -36,12 +61,12 @@ async def listen(redis_cluster: RedisCluster) -> AsyncIterator[MakeListener]:
 
 
 @pytest.fixture
-async def ann(listen: MakeListener) -> Listener:
+async def ann(listen: MakeListener) -> Noting:
     return await listen("ann")
 
 
 @pytest.fixture
-async def bob(listen: MakeListener) -> Listener:
+async def bob(listen: MakeListener) -> Noting:
     return await listen("bob")
 
 
@@ -74,6 +99,10 @@ async def heard_from(listener: Listener, channel: str, offset: int, within_s: fl
     await eventually(lambda: any(n >= offset for n in offsets(listener, channel)), within_s)
 
 
+def is_back(listener: Listener) -> bool:
+    return len(listener.told) > 1 and listener.told[-1]
+
+
 def are_consecutive(numbers: list[int]) -> bool:
     return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
@@ -86,7 +115,7 @@ async def test_start_proves_every_shard(ann: Listener, redis_cluster: RedisClust
     assert all(shard.is_up for shard in shards.values())
 
 
-async def test_a_channel_of_each_shard_is_heard(ann: Listener, bob: Listener, redis_cluster: RedisCluster):
+async def test_a_channel_of_each_shard_is_heard(ann: Noting, bob: Noting, redis_cluster: RedisCluster):
     channels = [redis_cluster.channel_on(server) for server in redis_cluster.masters()]
     await asyncio.gather(*(bob.bus.subscribe(Channel(channel)) for channel in channels))
 
@@ -97,7 +126,7 @@ async def test_a_channel_of_each_shard_is_heard(ann: Listener, bob: Listener, re
 
 
 async def test_a_slot_that_moves_under_traffic_is_heard_on_and_the_others_lose_nothing(
-    ann: Listener, bob: Listener, redis_cluster: RedisCluster
+    ann: Noting, bob: Noting, redis_cluster: RedisCluster
 ):
     source, target, other = redis_cluster.masters()
     moving, *staying = (
@@ -107,22 +136,21 @@ async def test_a_slot_that_moves_under_traffic_is_heard_on_and_the_others_lose_n
     for channel in (moving, *staying):
         await bob.bus.subscribe(Channel(channel))
     async with talk(ann, moving, *staying) as said:
+        ann.said = bob.said = said
         await bob.heard(20)
         await asyncio.to_thread(redis_cluster.migrate, f"csn:{moving}", target)
         await eventually(lambda: bob.told == [True, True])
-        told_at = said()
-        await heard_from(bob, moving, told_at + 20)
+        await heard_from(bob, moving, said() + 20)
     await eventually(lambda: all(offsets(bob, channel)[-1] == said() for channel in (moving, *staying)))
 
-    after = [offset for offset in offsets(bob, moving) if offset > told_at]
-    assert list(range(told_at + 1, said() + 1)) == sorted(after), "from the word on, nothing is missing"
+    assert [] == bob.lacks(moving, ann)
     assert all(are_consecutive(offsets(bob, channel)) for channel in staying)
     assert 0 == ann.bus.statistics().dropped
     assert bob.bus.is_up
 
 
 async def test_a_slot_that_moves_is_noticed_although_nothing_is_published(
-    ann: Listener, bob: Listener, redis_cluster: RedisCluster
+    ann: Noting, bob: Noting, redis_cluster: RedisCluster
 ):
     source, target, _ = redis_cluster.masters()
     channel = redis_cluster.channel_on(source)
@@ -145,7 +173,7 @@ def _subscribers(cluster: RedisCluster, channel: str) -> list[tuple[int, int]]:
 
 
 async def test_a_slot_may_move_there_and_back_again_and_again(
-    ann: Listener, bob: Listener, redis_cluster: RedisCluster
+    ann: Noting, bob: Noting, redis_cluster: RedisCluster
 ):
     source, target, other = redis_cluster.masters()
     channel = redis_cluster.channel_on(source)
@@ -158,8 +186,39 @@ async def test_a_slot_may_move_there_and_back_again_and_again(
     await eventually(lambda: [(source.number, 1)] == _subscribers(redis_cluster, channel))
 
 
+async def test_a_channel_that_its_server_dropped_is_asked_for_there_again(
+    bob: Noting, redis_cluster: RedisCluster
+):
+    server = redis_cluster.masters()[0]
+    channel = redis_cluster.channel_on(server)
+    await bob.bus.subscribe(Channel(channel))
+
+    slot = cluster_module.key_slot(f"csn:{channel}".encode())
+    server.admin.execute_command("CLUSTER SETSLOT", slot, "NODE", server.id)  # drops all of that slot
+    await eventually(lambda: bob.told == [True, True])
+
+    said = bob.say(channel)
+    assert [said] == await bob.heard(1)
+
+
+async def test_a_subscribe_where_the_slot_was_is_answered_where_it_is_and_disturbs_nothing(
+    ann: Noting, bob: Noting, redis_cluster: RedisCluster
+):
+    source, target, _ = redis_cluster.masters()
+    moved, staying = redis_cluster.channel_on(source, "new"), redis_cluster.channel_on(source, "old")
+    await bob.bus.subscribe(Channel(staying))
+    await asyncio.to_thread(redis_cluster.migrate, f"csn:{moved}", target)
+
+    await bob.bus.subscribe(Channel(moved))
+
+    said = [ann.say(moved), ann.say(staying)]
+    await bob.heard(2)
+    assert {each.channel for each in said} == {each.channel for each in bob.received}
+    assert 0 == bob.bus.statistics().reconnects
+
+
 async def test_what_is_published_where_the_slot_was_arrives_where_it_is(
-    ann: Listener, bob: Listener, redis_cluster: RedisCluster
+    ann: Noting, bob: Noting, redis_cluster: RedisCluster
 ):
     """Ann subscribes to nothing of that slot, so nobody tells her that it moved."""
     source, target, _ = redis_cluster.masters()
@@ -225,7 +284,7 @@ async def test_the_map_is_looked_at_also_when_nobody_complains(
 
 @pytest.mark.parametrize("is_orderly", [True, False], ids=["by command", "by kill -9"])
 async def test_a_failover_moves_the_channels_of_that_master_and_no_others(
-    ann: Listener, bob: Listener, redis_cluster: RedisCluster, is_orderly: bool
+    ann: Noting, bob: Noting, redis_cluster: RedisCluster, is_orderly: bool
 ):
     master, replica = redis_cluster.replicated(), redis_cluster.replica()
     moving = redis_cluster.channel_on(master)
@@ -234,23 +293,51 @@ async def test_a_failover_moves_the_channels_of_that_master_and_no_others(
         await bob.bus.subscribe(Channel(channel))
     with capture_logs() as logs:
         async with talk(ann, moving, *staying) as said:
+            ann.said = bob.said = said
             await bob.heard(20)
             if is_orderly:
                 await asyncio.to_thread(replica.admin.execute_command, "CLUSTER FAILOVER")
             else:
                 await asyncio.to_thread(master.kill)
             await eventually(lambda: replica.is_master, FAILOVER_S)
-            await eventually(lambda: bob.told[-1] and len(bob.told) > 1, FAILOVER_S)
-            await eventually(lambda: ann.bus.is_up, FAILOVER_S)
-            told_at = said()
-            await heard_from(bob, moving, told_at + 20)
+            await eventually(lambda: is_back(ann) and is_back(bob), FAILOVER_S)
+            await heard_from(bob, moving, said() + 20)
         await eventually(lambda: all(offsets(bob, channel)[-1] == said() for channel in (moving, *staying)))
 
-    after = [offset for offset in offsets(bob, moving) if offset > told_at]
-    assert list(range(told_at + 1, said() + 1)) == sorted(after)
+    assert [] == bob.lacks(moving, ann)
     assert all(are_consecutive(offsets(bob, channel)) for channel in staying)
     assert [(replica.number, 1)] == _subscribers(redis_cluster, moving)
     assert redis_cluster.password not in repr(logs)
+
+
+async def test_a_master_that_hangs_up_is_left_before_any_canary_is_missed(redis_cluster: RedisCluster):
+    bob = await Listener(RedisBus(redis_cluster.url, "bob", canary_s=60.0)).start()
+    master = redis_cluster.replicated()
+    channel = redis_cluster.channel_on(master)
+    await bob.bus.subscribe(Channel(channel))
+
+    await asyncio.to_thread(master.kill)
+    await eventually(lambda: is_back(bob), FAILOVER_S)
+
+    said = bob.say(channel)
+    assert [said] == await bob.heard(1)
+    await bob.bus.close()
+
+
+async def test_a_master_that_falls_silent_and_is_replaced_is_left(
+    ann: Noting, bob: Noting, redis_cluster: RedisCluster
+):
+    """Its connections stay open: nothing but its canaries says that it is gone."""
+    master, replica = redis_cluster.replicated(), redis_cluster.replica()
+    channel = redis_cluster.channel_on(master)
+    await bob.bus.subscribe(Channel(channel))
+    with redis_cluster.stopped(master):
+        await eventually(lambda: replica.is_master, FAILOVER_S)
+        await eventually(lambda: is_back(ann) and is_back(bob), FAILOVER_S)
+        said = ann.say(channel)
+        await eventually(lambda: said in bob.received)
+
+    assert [(replica.number, 1)] == _subscribers(redis_cluster, channel)
 
 
 async def test_a_stopped_server_is_down_within_four_seconds_the_others_go_on_and_it_comes_back(
