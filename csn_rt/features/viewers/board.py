@@ -24,6 +24,8 @@ from csn_rt.features.viewers.tally import Stream, Tally, Telling
 log = structlog.get_logger(__name__)
 
 REFRESH_S: Final = 1.0
+END_S: Final = 0.5
+"""A task that was told to end and has not is told again."""
 INTEREST_S: Final = 5.0
 """Whoever asked for a count asks again soon: it is kept fresh for that long."""
 
@@ -56,10 +58,9 @@ class Board:
         self._task = asyncio.create_task(self._refresh_for_ever(), name="viewers-board")
 
     async def close(self) -> None:
-        if self._task is not None:
+        while self._task is not None and not self._task.done():
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task], timeout=END_S)
 
     def on_air(self, broadcast_id: str) -> Tally | None:
         """The tally of a broadcast, while it is live."""

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from csn_rt.bus.leases import Ask, Count, Leases, Purpose
-from csn_rt.features.viewers.board import Board
+from csn_rt.features.viewers.board import END_S, Board
 from csn_rt.features.viewers.presence import Presence, Taken
 from csn_rt.features.viewers.tally import Tally, Telling
 
@@ -58,10 +58,10 @@ class Counting:
         self._task = asyncio.create_task(self._count_for_ever(), name="viewers-counting")
 
     async def close(self) -> None:
-        if self._task is not None:
+        while self._task is not None and not self._task.done():
+            # The driver loses a cancellation that comes together with an answer (`wait_for`, Python 3.11).
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task], timeout=END_S)
 
     def hurry(self, broadcast_id: str) -> None:
         """Something of this broadcast is to be told now."""
