@@ -36,6 +36,8 @@ FEW, MANY = 1_000, 5_000
 """Memory is the slope between them: what the first connections warm up is no connection's cost."""
 COMERS = 2_000
 CHAT_PER_S = 20
+TALKERS = 20
+"""One alone would soon be refused."""
 TRACED = 500
 STATISTICS_S = 11.0
 """PostgreSQL's processes report what they counted after 10 s without work at the latest."""
@@ -94,7 +96,8 @@ async def coming(stage: Stage, crowd: Comers) -> None:
 async def storm(stage: Stage, crowd: Comers) -> None:
     chat = names.stream_chat(stage.stream_id)
     url = stage.nodes[0].ws_url
-    bystander, talker = await connect(url, token("by")), await connect(url, token("talker", Role.MODERATOR))
+    bystander = await connect(url, token("by"))
+    talkers = [await connect(url, token(f"talker{n}", Role.MODERATOR)) for n in range(TALKERS)]
     deliveries: list[float] = []
     calls: list[float] = []
 
@@ -106,7 +109,9 @@ async def storm(stage: Stage, crowd: Comers) -> None:
     async def talk() -> None:
         async for n in paced(10_000, CHAT_PER_S):
             text = str(time.perf_counter())
-            await talker.rpc("chat.send", stream_id=stage.stream_id, text=text, client_id=f"c{n}")
+            await talkers[n % TALKERS].rpc(
+                "chat.send", stream_id=stage.stream_id, text=text, client_id=f"c{n}"
+            )
 
     async def ask() -> None:
         async for _ in paced(10_000, 2 * CHAT_PER_S):
@@ -134,6 +139,8 @@ async def storm(stage: Stage, crowd: Comers) -> None:
     await measured(stage, crowd, "storm", msgspec.structs.replace(come, recovers=True), counts_queries=False)
     tell("in the storm")
     for task in tasks:
+        if task.done():
+            task.result()
         task.cancel()
     await asyncio.wait(tasks)
 
