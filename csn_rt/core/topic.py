@@ -30,6 +30,14 @@ from csn_rt.wire.protocol import Codec
 CATCH_UP_BYTES: Final = 65_536
 
 
+class Way(Protocol):
+    """The way out of a socket."""
+
+    def offer(self, frame: Frame) -> bool:
+        """Write a frame, if the socket takes any; False: it does not, and nothing was written. Never waits,
+        never raises."""
+
+
 class Peer(Protocol):
     """A socket, as the fan-out sees it."""
 
@@ -42,8 +50,7 @@ class Peer(Protocol):
         """False while the socket's buffer is full."""
 
     @property
-    def write(self) -> Callable[[Frame], None]:
-        """Hands over a frame; never waits, never raises."""
+    def writer(self) -> Way: ...
 
     def lost(self, name: str) -> None:
         """The channel began anew: nothing more comes from this place, it must be subscribed again."""
@@ -128,7 +135,7 @@ class Topic(Generic[MemoryT]):
                 self._at_head.add(peer)
                 return True
             piece = _piece(events)
-            peer.write(peer.dialect.frame(self._payload(peer.dialect.codec, piece)))
+            peer.writer.offer(peer.dialect.frame(self._payload(peer.dialect.codec, piece)))
             self._behind[peer] = piece[-1][0]
         return True
 
@@ -144,8 +151,8 @@ class Topic(Generic[MemoryT]):
         before = len(written)
         for _ in range(len(at_head) if sockets is None else min(sockets, len(at_head))):
             peer = at_head.pop()
-            if peer.is_writable:
-                peer.write(edition[peer.dialect])
+            # One call that asks and writes: whatever else is touched here is not in the cache.
+            if peer.writer.offer(edition[peer.dialect]):
                 written.add(peer)
             else:
                 self._behind[peer] = self.flushed

@@ -94,7 +94,7 @@ def _negotiate(scope: Scope) -> tuple[str | None, Codec]:
     for subprotocol, codec in SUBPROTOCOLS.items():
         if subprotocol in offered:
             return subprotocol, codec
-    query = parse_qsl(scope["query_string"].decode("latin-1"))
+    query = parse_qsl(scope.get("query_string", b"").decode("latin-1"))
     return None, json_codec if PROTOBUF_QUERIES.isdisjoint(query) else protobuf_codec
 
 

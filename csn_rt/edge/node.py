@@ -1,6 +1,7 @@
 """A node: its sockets, when each is looked at, and how they are sent away.
 
-Rule 1: a socket that takes no bytes for `WRITE_TIMEOUT_S` is closed.
+Rule 1: a socket that takes no byte for `WRITE_TIMEOUT_S` is closed, and so is one that lets more than
+        `MAX_UNSENT_BYTES` wait: a slow one gets no more pushes than it takes, but its pings are answered.
 Rule 2: a draining node takes no new sockets, says goodbye to the ones it has over `drain_s`, and finishes
         what it has begun.
 """
@@ -30,6 +31,8 @@ logger = structlog.get_logger(__name__)
 
 TICK_S: Final = 0.5
 WRITE_TIMEOUT_S: Final = 10.0
+MAX_UNSENT_BYTES: Final = 2_097_152
+"""More than a recovery and the replies that may come beside it."""
 
 
 class Socket(Peer, Protocol):
@@ -37,8 +40,11 @@ class Socket(Peer, Protocol):
 
     def tick(self) -> None: ...
 
+    @property
+    def unsent_bytes(self) -> int: ...
+
     def stalled_s(self, now: float) -> float:
-        """For how long the socket has taken no bytes; 0 while it does."""
+        """For how long, as far as was looked, the socket has taken no byte of what waits for it."""
 
     def disconnect(self, code: CloseCode) -> None: ...
 
@@ -130,7 +136,7 @@ class Node:
             for socket in list(self.schedule.due(now)):
                 self._guarded(socket.tick)
             for socket in [socket for socket in self.sockets if not socket.is_writable]:
-                if socket.stalled_s(now) > WRITE_TIMEOUT_S:
+                if socket.stalled_s(now) > WRITE_TIMEOUT_S or socket.unsent_bytes > MAX_UNSENT_BYTES:
                     self._guarded(partial(socket.disconnect, CloseCode.SLOW))
 
     def _guarded(self, step: Callable[[], None]) -> None:

@@ -46,16 +46,30 @@ class Outlet:
         self._transport: asyncio.Transport | None = transport
         self._descriptor = _descriptor_of(transport)
 
-    def write(self, frame: Frame) -> None:
+    @property
+    def unsent_bytes(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def offer(self, frame: Frame) -> bool:
+        if not self.is_writable:
+            return False
         wire = frame.wire
-        if self.is_writable and self._descriptor != _NO_DESCRIPTOR:
+        if self._descriptor != _NO_DESCRIPTOR:
             try:
                 sent = os.write(self._descriptor, wire)
             except OSError:  # it is full, or broken: the transport finds out which
                 sent = 0
             if sent == len(wire):
-                return
+                return True
             wire = wire[sent:]
+        self._hand_over(wire)
+        return True
+
+    def write(self, frame: Frame) -> None:
+        if not self.offer(frame):
+            self._hand_over(frame.wire)
+
+    def _hand_over(self, wire: bytes) -> None:
         # uvloop's transport raises when it is closed, and the protocol hears of that a little later.
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(wire)

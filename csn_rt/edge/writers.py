@@ -26,9 +26,17 @@ class Writer(Protocol):
     @property
     def is_writable(self) -> bool: ...
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What was written and nobody has taken yet."""
+
     on_writable: Callable[[], None]
 
-    def write(self, frame: Frame) -> None: ...
+    def offer(self, frame: Frame) -> bool:
+        """Write a frame, if the socket takes any; False: it does not, and nothing was written."""
+
+    def write(self, frame: Frame) -> None:
+        """Write a frame, or keep it until the socket takes it."""
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Send a close frame after what was written; the socket is gone within `CLOSE_TIMEOUT_S`."""
@@ -51,6 +59,16 @@ class AsgiWriter:
         self._frames: deque[Frame] = deque()
         self._close: tuple[CloseCode, str] | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def unsent_bytes(self) -> int:
+        return sum(len(frame.payload) for frame in self._frames)
+
+    def offer(self, frame: Frame) -> bool:
+        if not self.is_writable:
+            return False
+        self.write(frame)
+        return True
 
     def write(self, frame: Frame) -> None:
         if self._close is not None or len(self._frames) >= MAX_FRAMES:

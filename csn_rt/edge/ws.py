@@ -70,20 +70,19 @@ class Connection:
         "_seats",
         "_session",
         "_stalled_at",
+        "_stalled_bytes",
         "_user_agent",
-        "_writer",
         "dialect",
-        "write",
+        "writer",
     )
 
     def __init__(
         self, node: Node, session: Session, dialect: Dialect, writer: Writer, *, ip: str, user_agent: str
     ) -> None:
         self.dialect = dialect
-        self.write = writer.write
+        self.writer = writer
         self._node = node
         self._session = session
-        self._writer = writer
         self._ip = ip
         self._user_agent = user_agent
         self._seats = Seats(self, node.door)
@@ -97,19 +96,27 @@ class Connection:
         self._running = 0
         self._is_closed = False
         self._stalled_at: float | None = None
+        self._stalled_bytes = 0
+        """What was unsent when it was looked at last."""
         self._may_read: asyncio.Event | None = None
         writer.on_writable = self._catch_up
         self._reschedule()
 
     @property
     def is_writable(self) -> bool:
-        return self._writer.is_writable
+        return self.writer.is_writable
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self.writer.unsent_bytes
 
     def stalled_s(self, now: float) -> float:
-        if self._writer.is_writable:
+        if self.writer.is_writable:
             return 0.0
-        if self._stalled_at is None:
+        unsent_bytes = self.unsent_bytes
+        if self._stalled_at is None or unsent_bytes < self._stalled_bytes:
             self._stalled_at = now
+        self._stalled_bytes = unsent_bytes
         return now - self._stalled_at
 
     async def read(self, receive: Receive) -> None:
@@ -118,7 +125,7 @@ class Connection:
             while (message := await receive())["type"] == "websocket.receive":
                 text = message.get("text")
                 self.received(message["bytes"] if text is None else text)
-                if not self._writer.is_writable and not self._is_closed:
+                if not self.writer.is_writable and not self._is_closed:
                     await self._wait_writable()
         finally:
             self.gone()
@@ -183,7 +190,7 @@ class Connection:
 
     def _flush(self) -> None:
         if self._replies:
-            self.write(self.dialect.frame(self.dialect.codec.SEPARATOR.join(self._replies)))
+            self.writer.write(self.dialect.frame(self.dialect.codec.SEPARATOR.join(self._replies)))
             self._replies = []
 
     def _reschedule(self) -> None:
@@ -193,7 +200,7 @@ class Connection:
     def _close(self, effect: Close) -> None:
         if effect.detail:
             logger.info("socket_closed", code=int(effect.code), detail=effect.detail)
-        self._writer.close(effect.code, effect.code.reason)
+        self.writer.close(effect.code, effect.code.reason)
         self._end()
 
     def _end(self) -> None:

@@ -164,6 +164,20 @@ async def test_rule_1_who_is_told_that_it_may_write_again_may():
     assert told == [True]
 
 
+async def test_of_what_a_full_socket_does_not_take_nothing_is_written():
+    frame, size = Frame(b"x" * 9_000), 0
+    async with connected() as (near, reader):
+        while near.outlet.offer(frame):
+            size += len(frame.wire)
+        received = await read(reader, size)
+        near.transport.write_eof()
+        async with asyncio.timeout(10):
+            rest = await reader.read()
+
+    assert len(received) == size
+    assert rest == b""
+
+
 async def test_rule_2_a_broken_connection_is_told_by_the_transport():
     async with connected() as (near, reader):
         far = reader._transport.get_extra_info("socket")

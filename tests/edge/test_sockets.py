@@ -7,17 +7,21 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from csn_rt.core.session import Session
 from csn_rt.edge import server as server_module
 from csn_rt.edge.operations import Operation
 from csn_rt.edge.outlet import Outlet
+from csn_rt.edge.schedule import Schedule
 from csn_rt.edge.server import FrameProtocol
 from csn_rt.edge.ws import Connection, now
-from csn_rt.wire import names
+from csn_rt.wire import json_codec, names
 from csn_rt.wire.codes import CloseCode
+from csn_rt.wire.dialect import dialect
 from tests.edge.test_ws import fill, quiet
 from tests.support.fans import until
 from tests.support.nodes import RunningNode
@@ -91,9 +95,9 @@ async def stalled(client: Client, node: RunningNode, stream_id: str, db: Any) ->
     await fill(db, stream_id, node, 2_000)
     (connection,) = [each for each in node.app.node.sockets if not each.is_writable]
     assert isinstance(connection, Connection)
-    assert isinstance(connection._writer, Outlet)
-    assert isinstance(connection._writer._owner, FrameProtocol)
-    return connection._writer._owner
+    assert isinstance(connection.writer, Outlet)
+    assert isinstance(connection.writer._owner, FrameProtocol)
+    return connection.writer._owner
 
 
 @pytest.mark.parametrize("is_reset", [False, True])
@@ -158,6 +162,47 @@ async def test_who_goes_without_reading_what_waits_for_him_is_dropped(node, stre
             client.sock.shutdown(socket.SHUT_WR)
         await until(lambda: protocol.disconnected)
         await until(lambda: not node.app.node.sockets)
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_flood_of_pings_by_a_peer_that_never_reads_is_not_answered_for_ever(node, monkeypatch):
+    monkeypatch.setattr("csn_rt.edge.node.MAX_UNSENT_BYTES", 100_000)
+    flood = masked(PING, b"x" * 125) * 1_000
+    async with raw_client(node) as client:
+        await client.send(command(id=1, connect={}))
+        await client.wait_for(b'"id":1')
+        sent = 0
+        with pytest.raises(OSError, match=r"Broken pipe|reset"):
+            while sent < 400_000_000:
+                await client.send(flood)
+                sent += len(flood)
+                await asyncio.sleep(0)
+        await until(lambda: not node.app.node.sockets)
+
+
+class Trickle:
+    """A socket's way out that holds a lot back."""
+
+    is_writable = False
+    unsent_bytes = 50_000
+
+    def __init__(self) -> None:
+        self.on_writable = lambda: None
+
+
+def test_a_socket_that_takes_a_little_now_and_then_is_not_stalled():
+    trickle = Trickle()
+    node: Any = SimpleNamespace(door=None, schedule=Schedule())
+    session = Session(json_codec, client_id="c", first_ping_s=20.0, now=0.0)
+    connection = Connection(node, session, dialect(json_codec), trickle, ip="", user_agent="")
+    seen = []
+    for second in range(40):
+        if second % 8 == 0 and second < 24:
+            trickle.unsent_bytes -= 1_000
+        seen.append(connection.stalled_s(float(second)))
+
+    assert max(seen[:24]) == 7.0
+    assert seen[39] == 23.0
 
 
 @pytest.mark.usefixtures("quiet")

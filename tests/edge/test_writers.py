@@ -70,6 +70,18 @@ async def test_a_full_socket_is_told_when_it_is_half_empty():
     assert told == [HIGH_WATER_FRAMES // 2 + 1]
 
 
+async def test_of_what_a_full_socket_does_not_take_nothing_is_kept():
+    server = Server(takes=0)
+    writer = AsgiWriter(server.send, asyncio.timeout(None))
+    taken = [writer.offer(frame(n)) for n in range(HIGH_WATER_FRAMES + 2)]
+    for _ in taken:
+        server.room.release()
+    await asyncio.sleep(0.01)
+
+    assert taken == [True] * HIGH_WATER_FRAMES + [False] * 2
+    assert len(server.texts) == HIGH_WATER_FRAMES
+
+
 async def test_what_waits_is_bounded():
     server = Server(takes=0)
     writer = AsgiWriter(server.send, asyncio.timeout(None))

@@ -28,12 +28,14 @@ class FakePeer:
     def __init__(self, dialect: Dialect = JSON) -> None:
         self.dialect = dialect
         self.is_writable = True
+        self.writer = self
         self.frames: list[Frame] = []
         self.lost_channels: list[str] = []
 
-    def write(self, frame: Frame) -> None:
-        assert self.is_writable, "nothing is written to a full socket"
-        self.frames.append(frame)
+    def offer(self, frame: Frame) -> bool:
+        if self.is_writable:
+            self.frames.append(frame)
+        return self.is_writable
 
     def lost(self, name: str) -> None:
         self.lost_channels.append(name)
