@@ -111,7 +111,7 @@ async def test_start_proves_every_shard(ann: Listener, redis_cluster: RedisClust
     shards = ann.bus._shards._shards
 
     assert [True] == ann.told
-    assert {proxy.url.rpartition("@")[2] for proxy in redis_cluster.proxies[:3]} == set(shards)
+    assert {f"127.0.0.1:{server.client_port}" for server in redis_cluster.masters()} == set(shards)
     assert all(shard.is_up for shard in shards.values())
 
 
@@ -397,7 +397,6 @@ async def test_an_outage_is_no_storm_of_questions(ann: Listener, redis_cluster: 
     before = questions()
     async with redis_cluster.proxy(redis_cluster.lonely()).unreachable():
         await eventually(lambda: not ann.bus.is_up)
-        await asyncio.sleep(2)
 
     assert 1 <= questions() - before < 15
 
