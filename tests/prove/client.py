@@ -89,6 +89,8 @@ async def open_socket(url: str, token: str = "", **options: Any) -> Socket:
     """Raises OSError, TimeoutError, WSError or Refused."""
     async with asyncio.timeout(COMMAND_S):
         _, socket = await ws_connect(lambda: Socket(url), f"{url}/connection/websocket", **options)
+        if socket is None:  # lost in the moment in which it was made
+            raise ConnectionResetError("closed")
         try:
             reply = await socket.send(connect={"token": token} if token else {})
         except BaseException:
