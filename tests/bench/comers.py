@@ -32,7 +32,7 @@ HANDSHAKE = (
     b"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n"
     b"Accept-Language: en-GB,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n"
 )
-POSITION = re.compile(rb'"id":(\d+),"subscribe":\{"recoverable":true,"epoch":"([^"]+)"')
+POSITION = re.compile(rb'"recoverable":true,"epoch":"([^"]+)"')
 OFFSET = re.compile(rb'"offset":(\d+)')
 
 
@@ -58,7 +58,7 @@ class Came(msgspec.Struct, frozen=True):
 
 
 class Comer(asyncio.Protocol):
-    """One socket."""
+    """One socket; pushes that carry an offset are of the first channel only."""
 
     def __init__(self, commands: bytes, replies: int) -> None:
         self.is_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -67,6 +67,7 @@ class Comer(asyncio.Protocol):
         self._commands = commands
         self._replies = replies
         self._is_open = False
+        self._newest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -76,6 +77,8 @@ class Comer(asyncio.Protocol):
         if PING in data:
             self.transport.write(PONG)
         if self.is_ready.done():
+            if b'"offset":' in data:
+                self._newest = data
             return
         self.first += data
         if not self._is_open and b"\r\n\r\n" in self.first:
@@ -89,12 +92,10 @@ class Comer(asyncio.Protocol):
             self.is_ready.set_exception(ConnectionResetError(f"{exc}: {self.first[-200:]!r}"))
 
     def position(self) -> tuple[str, int]:
-        """Where the first channel stood."""
-        for line in self.first.split(b"\n"):
-            if found := POSITION.search(line):
-                offset = OFFSET.search(line)
-                return found[2].decode(), int(offset[1]) if offset else 0
-        return "", 0
+        """Where the first channel stands."""
+        found = POSITION.search(self.first)
+        offsets = OFFSET.findall(self._newest) or OFFSET.findall(self.first)
+        return (found[1].decode(), int(offsets[-1])) if found and offsets else ("", 0)
 
 
 class Comers:
