@@ -262,13 +262,14 @@ async def test_rule_4_a_socket_that_is_full_again_gets_the_bulk_later(seats, gue
         seats.admit(name)
         door.line(name).topic.memory.offer(1, b'{"type":"x"}')
         door.line(name).topic.flush()
-    written = guest.write
+    taken = guest.offer
 
-    def write_once(frame: Frame) -> None:
-        written(frame)
+    def take_one(frame: Frame) -> bool:
+        is_taken = taken(frame)
         guest.is_writable = False
+        return is_taken
 
-    guest.write = write_once
+    guest.offer = take_one
     guest.is_writable = True
     seats.catch_up()
 
@@ -300,6 +301,10 @@ class Out:
 
     def write(self, frame: Frame) -> None:
         self.frames.append(frame.payload)
+
+    def offer(self, frame: Frame) -> bool:
+        self.write(frame)
+        return True
 
     def close(self, code: CloseCode, reason: str) -> None:
         self.closed = code
