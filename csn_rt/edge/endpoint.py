@@ -15,8 +15,8 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from csn_rt.core.session import Session
+from csn_rt.edge.frame_protocol import protocol_of
 from csn_rt.edge.node import Node
-from csn_rt.edge.server import protocol_of
 from csn_rt.edge.writers import AsgiWriter, Writer
 from csn_rt.edge.ws import Connection, now
 from csn_rt.features.context import new_id
@@ -54,7 +54,7 @@ class WebSocketEndpoint:
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         if (protocol := protocol_of(scope)) is not None:
             spoken = dialect(codec, is_deflated=protocol.is_deflated)
-            await self._connect(scope, headers, spoken, protocol.outlet).read(receive)
+            protocol.hand_over(self._connect(scope, headers, spoken, protocol.outlet))
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(None) as reading:

@@ -18,6 +18,7 @@ from csn_rt.bus.base import Bus, BusDown, Envelope
 from csn_rt.core.ring import Latest, Ring
 from csn_rt.core.topic import Topic
 from csn_rt.db import log
+from csn_rt.db.batch import Batcher
 from csn_rt.edge.line import Line, Taken
 from csn_rt.errors import Unavailable
 from csn_rt.features.context import Database
@@ -68,6 +69,7 @@ class Topics:
         self._early: dict[Channel, list[Published]] = {}
         self._background: list[asyncio.Task[None]] = []
         self._must_compare = asyncio.Event()
+        self._heads: Batcher[Channel, log.Head] = Batcher(self._read_heads)
 
     @property
     def subscriptions(self) -> int:
@@ -172,17 +174,22 @@ class Topics:
         area = address.area if address else None
         if area is None or not area.has_head:
             return Line(Topic(channel, Latest(), shows_offset=False), is_conflated=True)
-        async with self._db.connection() as connection:
-            if area.is_log:
+        if area.is_log:
+            async with self._db.connection() as connection:
                 head = await log.ensure(connection, channel)
                 warm = await log.read_before(connection, channel, head.offset + 1, WARM_EVENTS)
-            else:
-                # Most people's channels are never spoken on: they get no row until they are.
-                head = (await log.heads_of(connection, [channel])).get(channel, UNBORN)
-                warm = []
+        else:
+            # Most people's channels are never spoken on: they get no row until they are.
+            head, warm = await self._heads.put(channel), []
         ring = Ring(head.epoch, head.offset)
         ring.prepend(warm)
         return Line(Topic(channel, ring, shows_offset=area.is_log), is_conflated=False)
+
+    async def _read_heads(self, channels: Sequence[Channel]) -> list[log.Head]:
+        """Of all people who come at the same moment."""
+        async with self._db.connection() as connection:
+            heads = await log.heads_of(connection, channels)
+        return [heads.get(channel, UNBORN) for channel in channels]
 
     async def _close_idle(self) -> None:
         while True:

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from csn_rt.core.session import Session
-from csn_rt.edge import server as server_module
+from csn_rt.edge import frame_protocol
+from csn_rt.edge.frame_protocol import FrameProtocol
 from csn_rt.edge.operations import Operation
 from csn_rt.edge.outlet import Outlet
 from csn_rt.edge.schedule import Schedule
-from csn_rt.edge.server import FrameProtocol
 from csn_rt.edge.ws import Connection, now
 from csn_rt.wire import json_codec, names
 from csn_rt.wire.codes import CloseCode
@@ -100,6 +100,16 @@ async def stalled(client: Client, node: RunningNode, stream_id: str, db: Any) ->
     return connection.writer._owner
 
 
+async def test_a_failure_in_a_socket_ends_that_socket_alone(node, monkeypatch):
+    async with raw_client(node) as client, raw_client(node) as other:
+        monkeypatch.setattr(Session, "receive", lambda *_: 1 / 0)
+        await client.send(command(id=1, connect={}))
+        await until(lambda: len(node.app.node.sockets) == 1)
+        monkeypatch.undo()
+        await other.send(command(id=1, connect={}))
+        await other.wait_for(b'"id":1')
+
+
 @pytest.mark.parametrize("is_reset", [False, True])
 async def test_of_a_socket_that_is_gone_nothing_is_kept(node, is_reset):
     for _ in range(3):
@@ -152,7 +162,7 @@ async def test_a_message_in_pieces_with_a_ping_between_them_is_one_message(node)
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("say", ["close", "end of file", "nothing"])
 async def test_who_goes_without_reading_what_waits_for_him_is_dropped(node, stream_id, db, monkeypatch, say):
-    monkeypatch.setattr(server_module, "CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(frame_protocol, "CLOSE_TIMEOUT_S", 0.2)
     async with raw_client(node) as client:
         protocol = await stalled(client, node, stream_id, db)
         monkeypatch.setattr("csn_rt.edge.node.WRITE_TIMEOUT_S", 0.5)
