@@ -49,6 +49,10 @@ class Bus(Protocol):
         """False after three missed canaries."""
 
     @property
+    def is_sure(self) -> bool:
+        """False as soon as a connection is lost or a canary stays away: messages may be missing already."""
+
+    @property
     def lag_s(self) -> float | None:
         """How long the last canary was under way; None before the first."""
 

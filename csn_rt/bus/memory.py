@@ -60,6 +60,10 @@ class MemoryBus:
         return self._hub.is_up and self._receive is not None
 
     @property
+    def is_sure(self) -> bool:
+        return self.is_up
+
+    @property
     def lag_s(self) -> float | None:
         return 0.0 if self.is_up else None
 

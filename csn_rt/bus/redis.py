@@ -63,6 +63,10 @@ class RedisBus:
         return self._told is True and not self._is_closed
 
     @property
+    def is_sure(self) -> bool:
+        return self.is_up and self._shards.is_sure
+
+    @property
     def lag_s(self) -> float | None:
         return self._shards.lag_s
 

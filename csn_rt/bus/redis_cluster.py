@@ -69,6 +69,10 @@ class Cluster:
         return is_torn or any(shard.is_down for shard in self._shards.values())
 
     @property
+    def is_sure(self) -> bool:
+        return all(shard.is_sure for shard in self._shards.values())
+
+    @property
     def lag_s(self) -> float | None:
         """That of the slowest."""
         return max((shard.lag_s for shard in self._shards.values() if shard.lag_s is not None), default=None)

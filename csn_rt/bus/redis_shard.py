@@ -133,6 +133,10 @@ class Shard:
             asyncio.create_task(self._send_canaries(), name="bus-canaries"),
         ]
 
+    @property
+    def is_sure(self) -> bool:
+        return self._is_announced and not self._misses
+
     async def close(self) -> None:
         """Send what is waiting, for a second at most, and end every task."""
         if self.is_up:

@@ -4,7 +4,8 @@ Rule 1: a channel is subscribed on the bus before its head is read, so nothing f
 Rule 2: what does not come by itself is fetched from `channel_log` after a moment.
 Rule 3: a state channel with a head keeps no events: when one is missing, its subscribers are told to
         subscribe again and get a snapshot. The same when a log channel's hole cannot be filled any more.
-Rule 4: the heads in the database are compared every few seconds, and twice a second while the bus is down.
+Rule 4: the heads in the database are compared every few seconds, and twice a second from the moment in which
+        the bus is no longer sure to deliver.
 Rule 5: a channel without subscribers lingers, so that a reconnect finds it warm, and is then closed.
 """
 
@@ -38,7 +39,7 @@ milliseconds."""
 HOLD_STATE_S: Final = 0.2
 """The same for channels that keep no events, where a repair costs every subscriber a snapshot."""
 COMPARE_S: Final = 5.0
-COMPARE_BUS_DOWN_S: Final = 0.5
+COMPARE_UNSURE_S: Final = 0.5
 COMPARE_CHANNELS: Final = 1_000
 WARM_EVENTS: Final = 128
 """How many events a newly opened topic fetches, so that short absences are recovered from memory."""
@@ -209,14 +210,16 @@ class Topics:
     # Repair
 
     async def _compare_for_ever(self) -> None:
+        compared_at = 0.0
         while True:
-            pause = COMPARE_S if self._bus.is_up else COMPARE_BUS_DOWN_S
             try:
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(COMPARE_UNSURE_S):
                     await self._must_compare.wait()
                 self._must_compare.clear()
             except TimeoutError:
-                pass
+                if self._bus.is_sure and asyncio.get_running_loop().time() < compared_at + COMPARE_S:
+                    continue
+            compared_at = asyncio.get_running_loop().time()
             try:
                 await self._compare()
             except Unavailable:

@@ -3,7 +3,7 @@
 Rule 1: effects are carried out in order and at once; what must wait runs in a task and answers later. What is
         answered at once comes after the effects that were there before.
 Rule 2: mutations of one socket run one after another, in the order sent, so that two messages of one person
-        keep their order; queries run beside them.
+        keep their order; queries run beside them. Each is answered in time, also if it has waited too long.
 Rule 3: a socket that closes does not undo what it asked for: work that has begun is finished, only the
         answer is dropped.
 Rule 4: reading stops while the socket cannot be written to, so a peer that does not read its replies holds up
@@ -50,6 +50,8 @@ from csn_rt.wire.protocol import Error
 
 logger = structlog.get_logger(__name__)
 
+MUTATION_ANSWER_S: Final = 4.5
+"""From a mutation's arrival, with the time that it waits for those before it: an SDK gives up after 5 s."""
 MAX_WAITING_MUTATIONS: Final = 128
 MAX_RUNNING: Final = 64
 """What may be under way for one socket before further queries are answered `too many requests`."""
@@ -91,7 +93,7 @@ class Connection:
         self._replies: list[bytes] = []
         """Not written yet; empty when no effects are being carried out. What may be large ends a frame: a
         subscribe reply is written before its Admit, all others of any size come one by one."""
-        self._mutations: deque[tuple[Operation, Call]] | None = None
+        self._mutations: deque[tuple[Operation, Call, float]] | None = None
         """Those that wait, while one is run."""
         self._running = 0
         self._is_closed = False
@@ -292,16 +294,22 @@ class Connection:
         elif operation.kind == "query":
             self._spawn_bounded(self._run(operation, call), call.command_id)
         elif self._mutations is None:
-            self._mutations = deque([(operation, call)])
+            self._mutations = deque([(operation, call, _answer_by())])
             self._node.run(self._mutate(self._mutations))
         elif len(self._mutations) >= MAX_WAITING_MUTATIONS:
             self._fail(call.command_id, ErrorCode.TOO_MANY_REQUESTS)
         else:
-            self._mutations.append((operation, call))
+            self._mutations.append((operation, call, _answer_by()))
 
-    async def _mutate(self, waiting: deque[tuple[Operation, Call]]) -> None:
+    async def _mutate(self, waiting: deque[tuple[Operation, Call, float]]) -> None:
         while waiting:
-            await self._run(*waiting.popleft())
+            operation, call, answer_by = waiting.popleft()
+            try:
+                async with asyncio.timeout_at(answer_by):
+                    await self._run(operation, call)
+            except TimeoutError:
+                # It may yet be done, as part of a batch: a retry with the same key is safe.
+                self._fail(call.command_id, ErrorCode.INTERNAL)
         self._mutations = None
 
     async def _run(self, operation: Operation, call: Call) -> None:
@@ -356,6 +364,10 @@ class Connection:
 def now() -> float:
     """The clock of sessions: monotonic seconds."""
     return time.monotonic()
+
+
+def _answer_by() -> float:
+    return asyncio.get_running_loop().time() + MUTATION_ANSWER_S
 
 
 def _ttl_s(identity: Identity) -> int | None:

@@ -45,6 +45,28 @@ async def test_a_cut_too_short_to_be_noticed_is_told_as_up_again(ann: Listener, 
     assert 1 == ann.bus.statistics().reconnects
 
 
+async def test_a_lost_connection_makes_unsure_before_it_is_down(ann: Listener, proxy: Proxy):
+    assert ann.bus.is_sure
+    async with proxy.unreachable():
+        await eventually(lambda: not ann.bus.is_sure)
+        was_up = ann.bus.is_up
+    await eventually(lambda: ann.bus.is_sure)
+
+    assert was_up
+
+
+async def test_a_canary_that_stays_away_makes_unsure_before_it_is_down(redis_url: str):
+    async with Proxy(redis_url) as proxy:
+        ann = await Listener(RedisBus(proxy.url, "ann", canary_s=0.3)).start()
+        async with proxy.stall():
+            await eventually(lambda: not ann.bus.is_sure)
+            was_up = ann.bus.is_up
+        await eventually(lambda: ann.bus.is_sure)
+        await ann.bus.close()
+
+    assert was_up
+
+
 async def test_what_is_told_as_up_is_subscribed(proxy: Proxy, redis_url: str):
     """Also when there is so much to subscribe that the canary could be back before the end of it."""
     channels = [Channel(f"{n:0200}") for n in range(3000)]

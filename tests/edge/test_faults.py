@@ -132,3 +132,23 @@ async def test_a_postgresql_that_does_not_answer_is_told_before_the_client_gives
             await ann.client.rpc("chat.history", {"stream_id": site.stream_id})
 
     assert refused.value.code == 100
+
+
+async def test_with_a_postgresql_that_does_not_answer_a_row_of_mutations_is_answered_in_time_too(site):
+    """They are done one after another, and the client gives each of them 5 s."""
+    async with Fan(site.near.ws_url, token("ann", Role.MODERATOR)) as ann, site.postgres.stall():
+        params = [{"stream_id": site.stream_id, "text": f"number {n}", "client_id": f"{n}"} for n in range(4)]
+        answers = await asyncio.gather(
+            *[ann.client.rpc("chat.send", each) for each in params], return_exceptions=True
+        )
+
+    assert [100] * 4 == [getattr(answer, "code", answer) for answer in answers]
+
+
+async def test_a_redis_that_dies_costs_little_before_anybody_is_sure_of_it(site):
+    """The canaries take three seconds to tell; the connection tells at once."""
+    async with Fan(site.near.ws_url, token("ann", Role.MODERATOR)) as ann, Fan(site.far.ws_url) as viewer:
+        chat = await viewer.enter(names.stream_chat(site.stream_id))
+        async with site.redis_proxies[0].unreachable(), site.redis_proxies[1].unreachable():
+            await say(ann, site, "into the gap")
+            await until(lambda: chat.texts == ["into the gap"], 2.5)

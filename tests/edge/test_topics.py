@@ -164,7 +164,7 @@ async def test_rule_4_without_a_bus_what_was_committed_still_arrives(here, there
 async def test_rule_4_a_bus_that_comes_back_is_followed_by_a_comparison_at_once(
     here, there, hub, monkeypatch
 ):
-    monkeypatch.setattr(topics_module, "COMPARE_BUS_DOWN_S", 60.0)
+    monkeypatch.setattr(topics_module, "COMPARE_UNSURE_S", 60.0)
     peer = await there.subscribe(CATALOG)
     hub.go_down()
     await asyncio.sleep(0.05)
