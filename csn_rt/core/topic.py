@@ -10,7 +10,7 @@ Rule 4: between `join` and `admit` nothing is written to a subscriber, and nothi
         waits.
 Rule 5: the flushed position only grows, until `restart`.
 Rule 6: a flush may stop after some sockets and go on later, so that a big room does not hold up everything
-        else. Those who were written to wait for the others; then all of them are at the head again.
+        else. Who comes meanwhile gets it after the others.
 Rule 7: of a state, one who fell behind is sent only the newest of each entity.
 Rule 8: a subscriber whose snapshot is newer than what was flushed stands ahead, and is not told it again.
 """
@@ -73,13 +73,14 @@ class Topic(Generic[MemoryT]):
         self._behind: dict[Peer, int] = {}
         self._joining: dict[Peer, int] = {}
         self._ahead: dict[Peer, int] = {}
-        self._written: set[Peer] = set()
+        self._unwritten: list[Peer] = []
+        """Those whom the flush under way has to come by; who is no longer at the head is passed over."""
         self._flushing: Edition | None = None
         self._flushing_up_to = 0
         self._flushing_events = 0
 
     def __len__(self) -> int:
-        return sum(map(len, (self._at_head, self._written, self._behind, self._joining, self._ahead)))
+        return sum(map(len, (self._at_head, self._behind, self._joining, self._ahead)))
 
     @property
     def is_flushing(self) -> bool:
@@ -108,9 +109,6 @@ class Topic(Generic[MemoryT]):
         position = self._joining.pop(peer, None)
         if position is None:
             return False
-        if position == self.flushed:
-            self._at_head.add(peer)
-            return True
         if position > self.flushed:
             self._ahead[peer] = position
             return True
@@ -119,7 +117,6 @@ class Topic(Generic[MemoryT]):
 
     def leave(self, peer: Peer) -> None:
         self._at_head.discard(peer)
-        self._written.discard(peer)
         self._behind.pop(peer, None)
         self._joining.pop(peer, None)
         self._ahead.pop(peer, None)
@@ -131,8 +128,7 @@ class Topic(Generic[MemoryT]):
             if events is None:
                 return False
             if not events:
-                del self._behind[peer]
-                self._at_head.add(peer)
+                self._caught_up(peer)
                 return True
             piece = _piece(events)
             peer.writer.offer(peer.dialect.frame(self._payload(peer.dialect.codec, piece)))
@@ -147,19 +143,29 @@ class Topic(Generic[MemoryT]):
         edition = self._flushing
         if edition is None and (edition := self._begin_flush()) is None:
             return 0
-        at_head, written = self._at_head, self._written
-        before = len(written)
-        for _ in range(len(at_head) if sockets is None else min(sockets, len(at_head))):
-            peer = at_head.pop()
+        at_head, unwritten = self._at_head, self._unwritten
+        written = 0
+        for _ in range(len(unwritten) if sockets is None else min(sockets, len(unwritten))):
+            peer = unwritten.pop()
+            if peer not in at_head:
+                continue
             # One call that asks and writes: whatever else is touched here is not in the cache.
             if peer.writer.offer(edition[peer.dialect]):
-                written.add(peer)
+                written += 1
             else:
+                at_head.remove(peer)
                 self._behind[peer] = self.flushed
-        delivered = (len(written) - before) * self._flushing_events
-        if not at_head:
+        delivered = written * self._flushing_events
+        if not unwritten:
             self._end_flush()
         return delivered
+
+    def _caught_up(self, peer: Peer) -> None:
+        del self._behind[peer]
+        if self.is_flushing:
+            self._ahead[peer] = self.flushed  # the flush will not come by: it is caught up at the end of it
+        else:
+            self._at_head.add(peer)
 
     def _begin_flush(self) -> Edition | None:
         events = self.memory.after(self.flushed)
@@ -170,12 +176,12 @@ class Topic(Generic[MemoryT]):
         self._flushing = Edition(lambda codec: self._payload(codec, events))
         self._flushing_up_to = self.memory.top
         self._flushing_events = len(events)
+        self._unwritten = list(self._at_head)
         return self._flushing
 
     def _end_flush(self) -> None:
         self._flushing = None
         self.flushed = self._flushing_up_to
-        self._at_head, self._written = self._written, self._at_head
         for peer in [peer for peer, position in self._ahead.items() if position <= self.flushed]:
             self._behind[peer] = self._ahead.pop(peer)
             if not self.catch_up(peer):
@@ -186,10 +192,10 @@ class Topic(Generic[MemoryT]):
         """The memory began anew: answers those who were written to, to be told to subscribe again. Those who
         are still joining learn it from `admit`.
         """
-        lost = [*self._at_head, *self._written, *self._behind, *self._ahead]
+        lost = [*self._at_head, *self._behind, *self._ahead]
         self._flushing = None
+        self._unwritten.clear()
         self._at_head.clear()
-        self._written.clear()
         self._behind.clear()
         self._joining.clear()
         self._ahead.clear()

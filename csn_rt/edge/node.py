@@ -30,6 +30,8 @@ from csn_rt.wire.roles import Role
 logger = structlog.get_logger(__name__)
 
 TICK_S: Final = 0.5
+STALL_CHECK_S: Final = 2.0
+"""A look at ten thousand sockets takes a few milliseconds."""
 WRITE_TIMEOUT_S: Final = 10.0
 MAX_UNSENT_BYTES: Final = 2_097_152
 """More than a recovery and the replies that may come beside it."""
@@ -77,16 +79,16 @@ class Node:
         self.schedule: Schedule[Socket] = Schedule()
         self.sockets: set[Socket] = set()
         self.is_draining = False
-        self._ticker: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
         self._running: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        self._ticker = asyncio.create_task(self._tick())
+        self._background = [asyncio.create_task(self._tick()), asyncio.create_task(self._close_stalled())]
         await self.topics.start()
 
     async def close(self) -> None:
-        if self._ticker is not None:
-            self._ticker.cancel()
+        for task in self._background:
+            task.cancel()
         await self.topics.close()
 
     def welcome(self, token: str) -> tuple[Identity, bytes]:
@@ -135,6 +137,11 @@ class Node:
             now = time.monotonic()
             for socket in list(self.schedule.due(now)):
                 self._guarded(socket.tick)
+
+    async def _close_stalled(self) -> None:
+        while True:
+            await asyncio.sleep(STALL_CHECK_S)
+            now = time.monotonic()
             for socket in [socket for socket in self.sockets if not socket.is_writable]:
                 if socket.stalled_s(now) > WRITE_TIMEOUT_S or socket.unsent_bytes > MAX_UNSENT_BYTES:
                     self._guarded(partial(socket.disconnect, CloseCode.SLOW))
