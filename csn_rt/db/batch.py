@@ -101,5 +101,9 @@ def _fail(future: asyncio.Future[Result], exc: Exception) -> None:
     if future.done():
         return
     # Each waiter gets its own instance: one exception raised in many tasks would gather their tracebacks.
-    future.set_exception(copy(exc))
+    try:
+        own = copy(exc)
+    except Exception:  # noqa: BLE001  an exception may be made so that it cannot be copied
+        own = exc
+    future.set_exception(own)
     future.exception()  # marks it as seen: the waiter may have gone

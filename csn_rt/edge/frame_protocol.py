@@ -4,7 +4,9 @@ Rule 1: the application answers the handshake and hands the socket over. From th
         queue and no scope: a connection at rest keeps what the next message needs, and no more.
 Rule 2: what came before it was handed over is told first.
 Rule 3: while the socket takes no bytes, it is not read.
-Rule 4: nothing is written after a close frame, and a peer that does not answer it is dropped.
+Rule 4: frames that are no messages (pings, pongs, pieces) are paced like messages, and what comes is taken in
+        small slices, so that a flood is noticed before much of it was looked at.
+Rule 5: nothing is written after a close frame, and a peer that does not answer it is dropped.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 
+from csn_rt.core.limits import Rate, TokenBucket
 from csn_rt.edge.outlet import Outlet
 from csn_rt.edge.writers import CLOSE_TIMEOUT_S
 from csn_rt.wire.codes import CloseCode
@@ -28,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 _EXTENSION = "csn_rt.protocol"
 """Where the ASGI scope's `extensions` carry the protocol of the socket."""
+EXTRA_FRAMES = Rate(burst=200, per_s=20)
+"""A client's library pings once in some seconds; a message of 256 KiB comes in a few pieces."""
+_SLICE_BYTES = 4_096
 _EMPTY_SUBPROTOCOL = b"sec-websocket-protocol: \r\n"
 
 
@@ -61,6 +67,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
 
     outlet: Outlet
     _is_handed_over = False
+    _extras: TokenBucket | None = None
 
     def hand_over(self, listener: Listener) -> None:
         """From here on `listener` is told what comes, first what came already; the application may return."""
@@ -92,6 +99,11 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.outlet = Outlet(self.transport, self)
+        if self.transport.get_write_buffer_size():
+            # An HTTP answer that was not read. Its protocol was told of the pause and we never would be.
+            self.abort()
+            http: Any = self.transport.get_protocol()
+            http.flow.resume_writing()  # or what it answers would wait for ever
 
     @property
     def is_deflated(self) -> bool:
@@ -106,9 +118,20 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         if not self.handshake_initiated:
             # centrifuge-python up to 0.6 sends this header without a value, which the parser refuses.
             data = data.replace(_EMPTY_SUBPROTOCOL, b"")
-        super().data_received(data)
-        if self.transport.is_closing():
-            self._drop_later()
+        for start in range(0, len(data), _SLICE_BYTES):
+            super().data_received(data[start : start + _SLICE_BYTES])
+            if self.conn.handshake_exc is not None and not self.transport.is_closing():
+                self._refuse_handshake()
+            if self.transport.is_closing():
+                self._drop_later()
+                return
+
+    def _refuse_handshake(self) -> None:
+        """What the parser does not take (a header that is too long …) it answers, but uvicorn does not
+        send."""
+        self.handshake_complete = self.close_sent = True
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -117,17 +140,45 @@ class FrameProtocol(WebSocketsSansIOProtocol):
 
     def send_receive_event_to_app(self) -> None:
         # uvicorn decodes too, but reports a peer's bad UTF-8 as if it were an error of ours.
+        if self.close_sent and not self._pays():
+            return
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 b"".join(self.frames).decode()
             except UnicodeDecodeError:
                 self.frames = []
-                self.conn.send_close(1007)
+                if self.conn.state is OPEN:
+                    self.conn.send_close(1007)
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
         if self._is_handed_over and (self.outlet.is_writable or self.close_sent):
             self._go_on_reading()
+
+    def handle_ping(self) -> None:
+        if self._pays() and not self.close_sent:
+            super().handle_ping()
+
+    def handle_pong(self, event: WebSocketFrame) -> None:
+        if self._pays():
+            super().handle_pong(event)
+
+    def handle_cont(self, event: WebSocketFrame) -> None:
+        if event.fin or self._pays():
+            super().handle_cont(event)
+
+    def _pays(self) -> bool:
+        """Whether one more frame that is no message is borne; a flood of them ends the connection."""
+        if self.transport.is_closing():
+            return False
+        now = self.loop.time()
+        if self._extras is None:
+            self._extras = TokenBucket(EXTRA_FRAMES, now)
+        if self._extras.take(now):
+            return True
+        self.conn.fail(1008, "too many frames")
+        self.handle_parser_exception()
+        return False
 
     def handle_close(self, event: WebSocketFrame) -> None:
         self.outlet.shut()
@@ -144,7 +195,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self.outlet.resumed()
-        if self._is_handed_over:
+        if self._is_handed_over and self.outlet.is_writable:
             self._go_on_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:

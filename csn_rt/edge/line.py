@@ -51,6 +51,8 @@ class Line(Generic[MemoryT]):
         self.idle_since = 0.0
         """When it was opened or left last; means something only while nobody is there."""
         self.repair: asyncio.Task[bool] | None = None
+        self.wanted_up_to = 0
+        """What is known to be there, while it is repaired."""
         self._is_conflated = is_conflated
         self._held: dict[int, Published] = {}
         self._flush_due: asyncio.Handle | None = None
@@ -88,6 +90,7 @@ class Line(Generic[MemoryT]):
     def restart(self) -> list[Peer]:
         """The memory began anew: answers the subscribers that were lost by it."""
         self._held.clear()
+        self.wanted_up_to = 0
         return self.topic.restart()
 
     def close(self) -> None:

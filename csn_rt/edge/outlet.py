@@ -39,7 +39,7 @@ class Outlet:
 
     def __init__(self, transport: asyncio.Transport, owner: Closable) -> None:
         transport.set_write_buffer_limits(high=0)
-        self.is_writable = True
+        self.is_writable = not transport.get_write_buffer_size()
         """False while the transport holds something back, and for good once it is shut."""
         self.on_writable: Callable[[], None] = _ignore
         self._owner = owner

@@ -6,9 +6,13 @@ envelope.
 
 from collections.abc import Iterable, Sequence
 
+import structlog
+
 from csn_rt.bus.base import Bus, Envelope
 from csn_rt.edge.topics import Topics
 from csn_rt.wire.published import Published
+
+logger = structlog.get_logger(__name__)
 
 
 class Teller:
@@ -22,11 +26,15 @@ class Teller:
         self._topics = topics
 
     def __call__(self, published: Sequence[Published]) -> None:
-        if self._topics is not None:
-            for event in published:
-                self._topics.accept(event)
-        for envelope in envelopes(self._node_id, published):
-            self._bus.publish(envelope)
+        try:
+            if self._topics is not None:
+                for event in published:
+                    self._topics.accept(event)
+            for envelope in envelopes(self._node_id, published):
+                self._bus.publish(envelope)
+        except Exception:
+            # The deed is committed: whoever told it must not take it for failed.
+            logger.exception("telling_failed")
 
 
 def envelopes(origin: str, published: Iterable[Published]) -> list[Envelope]:

@@ -4,8 +4,9 @@ Rule 1: a channel is subscribed on the bus before its head is read, so nothing f
 Rule 2: what does not come by itself is fetched from `channel_log` after a moment.
 Rule 3: a state channel with a head keeps no events: when one is missing, its subscribers are told to
         subscribe again and get a snapshot. The same when a log channel's hole cannot be filled any more.
-Rule 4: the heads in the database are compared every few seconds, and twice a second from the moment in which
-        the bus is no longer sure to deliver.
+Rule 4: the heads in the database are compared: of logs every second, of states every few seconds, and of all
+        twice a second from the moment in which the bus is no longer sure to deliver. So what another node
+        could not tell, because it alone is cut off, is not late by more than a second.
 Rule 5: a channel without subscribers lingers, so that a reconnect finds it warm, and is then closed.
 """
 
@@ -38,7 +39,9 @@ HOLD_S: Final = 0.03
 milliseconds."""
 HOLD_STATE_S: Final = 0.2
 """The same for channels that keep no events, where a repair costs every subscriber a snapshot."""
-COMPARE_S: Final = 5.0
+COMPARE_LOGS_S: Final = 1.0
+COMPARE_STATES_S: Final = 5.0
+"""There is one for every person who is here."""
 COMPARE_UNSURE_S: Final = 0.5
 COMPARE_CHANNELS: Final = 1_000
 WARM_EVENTS: Final = 128
@@ -70,6 +73,8 @@ class Topics:
         self._early: dict[Channel, list[Published]] = {}
         self._background: list[asyncio.Task[None]] = []
         self._must_compare = asyncio.Event()
+        self._compare_at = {True: 0.0, False: 0.0}
+        """When the heads of logs (True) and of states are compared next, if nothing happens."""
         self._heads: Batcher[Channel, log.Head] = Batcher(self._read_heads)
 
     @property
@@ -210,26 +215,38 @@ class Topics:
     # Repair
 
     async def _compare_for_ever(self) -> None:
-        compared_at = 0.0
         while True:
             try:
                 async with asyncio.timeout(COMPARE_UNSURE_S):
                     await self._must_compare.wait()
                 self._must_compare.clear()
+                is_urgent = True
             except TimeoutError:
-                if self._bus.is_sure and asyncio.get_running_loop().time() < compared_at + COMPARE_S:
-                    continue
-            compared_at = asyncio.get_running_loop().time()
-            try:
-                await self._compare()
-            except Unavailable:
-                logger.info("heads_not_compared")
-            except Exception:
-                logger.exception("comparing_heads_failed")
+                is_urgent = not self._bus.is_sure
+            for are_logs, every_s in ((True, COMPARE_LOGS_S), (False, COMPARE_STATES_S)):
+                now = asyncio.get_running_loop().time()
+                if is_urgent or now >= self._compare_at[are_logs]:
+                    self._compare_at[are_logs] = now + every_s
+                    await self._try_compare(are_logs)
 
-    async def _compare(self) -> None:
+    async def _try_compare(self, are_logs: bool) -> None:
+        try:
+            await self._compare(are_logs)
+        except Unavailable:
+            logger.info("heads_not_compared")
+        except Exception:
+            logger.exception("comparing_heads_failed")
+        else:
+            return
+        self._compare_at[are_logs] = 0.0  # whatever was to be found is still to be found
+
+    async def _compare(self, are_logs: bool) -> None:
         """Find the lines that stand below their channel's head, and repair them."""
-        numbered = [channel for channel, line in self._lines.items() if isinstance(line.topic.memory, Ring)]
+        numbered = [
+            channel
+            for channel, line in self._lines.items()
+            if isinstance(line.topic.memory, Ring) and line.topic.shows_offset is are_logs
+        ]
         for start in range(0, len(numbered), COMPARE_CHANNELS):
             async with self._db.connection() as connection:
                 heads = await log.heads_of(connection, numbered[start : start + COMPARE_CHANNELS])
@@ -242,6 +259,7 @@ class Topics:
                     self._start_repair(line, head.offset)
 
     def _start_repair(self, line: AnyLine, up_to: int, *, is_urgent: bool = False) -> asyncio.Task[bool]:
+        line.wanted_up_to = max(line.wanted_up_to, up_to)
         if line.repair is None:
             is_log = line.topic.shows_offset
             hold_s = 0.0 if is_urgent else HOLD_S if is_log else HOLD_STATE_S
@@ -257,6 +275,7 @@ class Topics:
                 await self._fill(line, topic.memory, up_to)
         except Unavailable:
             logger.info("repair_put_off", channel=topic.channel)
+            self._compare_at[topic.shows_offset] = 0.0
             return False
         except Exception:
             logger.exception("repair_failed", channel=topic.channel)
@@ -264,8 +283,10 @@ class Topics:
         finally:
             line.repair = None
             line.forget_held()
-        if line.held_up_to > up_to:  # another hole appeared while this one was repaired
-            self._start_repair(line, line.held_up_to)
+        # Another hole may have appeared, or been found, while this one was repaired.
+        wanted, line.wanted_up_to = max(line.wanted_up_to, line.held_up_to), 0
+        if wanted > max(up_to, topic.memory.top):
+            self._start_repair(line, wanted)
         return True
 
     async def _fill(self, line: AnyLine, memory: Ring, up_to: int) -> None:

@@ -13,7 +13,6 @@ Rule 5: replies that come together leave in one frame, before any push that foll
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final, assert_never
 
@@ -41,6 +40,7 @@ from csn_rt.edge.joining import SubscribeRefused
 from csn_rt.edge.node import Node
 from csn_rt.edge.operations import Operation
 from csn_rt.edge.seats import Seats
+from csn_rt.edge.turns import ANSWER_S, Turns
 from csn_rt.edge.writers import Writer
 from csn_rt.errors import Refused, Unavailable
 from csn_rt.features.context import Caller, new_id
@@ -50,9 +50,6 @@ from csn_rt.wire.protocol import Error
 
 logger = structlog.get_logger(__name__)
 
-MUTATION_ANSWER_S: Final = 4.5
-"""From a mutation's arrival, with the time that it waits for those before it: an SDK gives up after 5 s."""
-MAX_WAITING_MUTATIONS: Final = 128
 MAX_RUNNING: Final = 64
 """What may be under way for one socket before further queries are answered `too many requests`."""
 
@@ -62,10 +59,10 @@ class Connection:
 
     __slots__ = (
         "_effects",
+        "_histories",
         "_ip",
         "_is_closed",
         "_may_read",
-        "_mutations",
         "_node",
         "_replies",
         "_running",
@@ -73,6 +70,7 @@ class Connection:
         "_session",
         "_stalled_at",
         "_stalled_bytes",
+        "_turns",
         "_user_agent",
         "dialect",
         "writer",
@@ -93,8 +91,10 @@ class Connection:
         self._replies: list[bytes] = []
         """Not written yet; empty when no effects are being carried out. What may be large ends a frame: a
         subscribe reply is written before its Admit, all others of any size come one by one."""
-        self._mutations: deque[tuple[Operation, Call, float]] | None = None
-        """Those that wait, while one is run."""
+        self._turns: Turns | None = None
+        """Of mutations, once there is one."""
+        self._histories: asyncio.Lock | None = None
+        """One page is read at a time, once there is one: each may be half a megabyte."""
         self._running = 0
         self._is_closed = False
         self._stalled_at: float | None = None
@@ -210,8 +210,8 @@ class Connection:
             return
         self._is_closed = True
         self._seats.leave_all()
-        if self._mutations is not None:
-            self._mutations.clear()
+        if self._turns is not None:
+            self._turns.clear()
         if self._may_read is not None:
             self._may_read.set()
         self._node.forget(self)
@@ -247,10 +247,20 @@ class Connection:
         identity = self._session.identity
         if identity is None:
             return
+        if self._histories is None:
+            self._histories = asyncio.Lock()
         try:
-            page = await self._node.history.read(
-                identity, effect.channel, limit=effect.limit, since=effect.since, is_reverse=effect.is_reverse
-            )
+            async with asyncio.timeout(ANSWER_S), self._histories:
+                if not self.writer.is_writable:
+                    self._fail(effect.command_id, ErrorCode.TOO_MANY_REQUESTS)
+                    return
+                page = await self._node.history.read(
+                    identity,
+                    effect.channel,
+                    limit=effect.limit,
+                    since=effect.since,
+                    is_reverse=effect.is_reverse,
+                )
         except SubscribeRefused as exc:
             answer = self._session.failed(effect.command_id, Error.of(exc.error))
         else:
@@ -293,24 +303,15 @@ class Connection:
             self._fail(call.command_id, ErrorCode.METHOD_NOT_FOUND)
         elif operation.kind == "query":
             self._spawn_bounded(self._run(operation, call), call.command_id)
-        elif self._mutations is None:
-            self._mutations = deque([(operation, call, _answer_by())])
-            self._node.run(self._mutate(self._mutations))
-        elif len(self._mutations) >= MAX_WAITING_MUTATIONS:
-            self._fail(call.command_id, ErrorCode.TOO_MANY_REQUESTS)
         else:
-            self._mutations.append((operation, call, _answer_by()))
-
-    async def _mutate(self, waiting: deque[tuple[Operation, Call, float]]) -> None:
-        while waiting:
-            operation, call, answer_by = waiting.popleft()
-            try:
-                async with asyncio.timeout_at(answer_by):
-                    await self._run(operation, call)
-            except TimeoutError:
-                # It may yet be done, as part of a batch: a retry with the same key is safe.
-                self._fail(call.command_id, ErrorCode.INTERNAL)
-        self._mutations = None
+            if self._turns is None:
+                self._turns = Turns(
+                    do=self._run,
+                    failed=lambda command_id: self._fail(command_id, ErrorCode.INTERNAL),
+                    start=self._node.run,
+                )
+            if not self._turns.put(operation, call):
+                self._fail(call.command_id, ErrorCode.TOO_MANY_REQUESTS)
 
     async def _run(self, operation: Operation, call: Call) -> None:
         identity = self._session.identity
@@ -364,10 +365,6 @@ class Connection:
 def now() -> float:
     """The clock of sessions: monotonic seconds."""
     return time.monotonic()
-
-
-def _answer_by() -> float:
-    return asyncio.get_running_loop().time() + MUTATION_ANSWER_S
 
 
 def _ttl_s(identity: Identity) -> int | None:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from csn_rt.wire.codes import CloseCode, UnsubscribeCode
-from csn_rt.wire.protocol import Command, Malformed, Reply
+from csn_rt.wire.protocol import MAX_COMMANDS, Command, Malformed, Reply
 
 IS_BINARY: Final = False
 PING: Final = b"{}"
@@ -45,6 +45,9 @@ class _Push(msgspec.Struct, frozen=True):
 def decode(frame: bytes | str) -> list[Command]:
     """Read the commands of a frame, at least one; blank lines between them are harmless."""
     try:
+        breaks = frame.count(b"\n") if isinstance(frame, bytes) else frame.count("\n")
+        if breaks >= MAX_COMMANDS:
+            raise Malformed("too many commands in the frame")
         if isinstance(frame, bytes):
             frame.decode()  # the decoder looks at the text of the fields it knows, not into raw payloads
         commands = _decoder.decode_lines(frame)

@@ -17,14 +17,12 @@ from google.protobuf.message import DecodeError, Message
 
 from csn_rt.wire import centrifuge_pb2 as pb
 from csn_rt.wire.codes import CloseCode, UnsubscribeCode
-from csn_rt.wire.protocol import Command, Malformed, Reply
+from csn_rt.wire.protocol import MAX_COMMANDS, Command, Malformed, Reply
 
 IS_BINARY: Final = True
 PING: Final = b"\x00"
 SEPARATOR: Final = b""
 
-# Twice of what a session takes at once before it closes for too many.
-MAX_COMMANDS: Final = 1_000
 # A length below 2^28, which is more than the shell accepts of a whole frame.
 _MAX_LENGTH_BYTES: Final = 4
 _PRESENT: Final = msgspec.Raw(b"{}")

@@ -18,6 +18,10 @@ from csn_rt.wire.codes import CloseCode, ErrorCode, UnsubscribeCode
 MAX_HISTORY: Final = 300
 """How many publications one reply carries at most (the ecosystem's cap)."""
 
+MAX_COMMANDS: Final = 1_000
+"""How many commands one frame carries at most: three times what a session takes at once before it closes for
+too many. Each may be a byte or two, and a full frame of them would hold up the node."""
+
 CommandId = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 # On the wire an offset is a uint64; ours are PostgreSQL's bigint, and JavaScript counts to 2^53.
 Offset = Annotated[int, Meta(ge=0, le=2**63 - 1)]

@@ -25,6 +25,10 @@ SPARE_FILES = 500
 """What a process has open besides the sockets of the load."""
 
 
+STARTS_PER_S = 80
+"""Below the pace of commands of one connection."""
+
+
 class Stage:
     def __init__(self, db: Database, nodes: Sequence[NodeProcess], stream_ids: Sequence[str]) -> None:
         self.db = db
@@ -62,8 +66,8 @@ async def set_stage(nodes: int = 1, streams: int = 1, **environment: str) -> Asy
         ]
         stream_ids = [await make_stream(db) for _ in range(streams)]
         admin = await connect(running[0].ws_url, token("root", Role.ADMIN))
-        for stream_id in stream_ids:
-            await admin.rpc("stream.start", stream_id=stream_id)
+        async for n in paced(streams, STARTS_PER_S):
+            await admin.rpc("stream.start", stream_id=stream_ids[n])
         admin.close()
         yield Stage(db, running, stream_ids)
 

@@ -172,3 +172,25 @@ async def test_a_batcher_that_is_cancelled_leaves_nobody_waiting():
     answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 1)
 
     assert [Unavailable] * 3 == [type(answer) for answer in answers]
+
+
+class Stubborn(Exception):
+    """Cannot be copied: it is made with two arguments and keeps one."""
+
+    def __init__(self, number, reason):
+        super().__init__(reason)
+        self.number = number
+
+
+async def test_a_failure_that_cannot_be_copied_is_told_and_hurts_nobody_else():
+    async def run(items):
+        if 3 in items:
+            raise Stubborn(3, "no")
+        return items
+
+    batcher = Batcher(run)
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(*(batcher.put(item) for item in range(5)), return_exceptions=True)
+
+    assert isinstance(answers[3], Stubborn)
+    assert [0, 1, 2, 4] == answers[:3] + answers[4:]

@@ -66,3 +66,18 @@ def test_what_is_due_at_infinity_is_not_kept_for_ever():
 
     assert list(schedule.due(1.0)) == []
     assert still_there() is None
+
+
+def test_who_is_discarded_or_set_anew_is_not_kept_alive():
+    class Owner:
+        pass
+
+    schedule: Schedule[Owner] = Schedule()
+    owner = Owner()
+    gone = weakref.ref(owner)
+    schedule.set(owner, 1.0)
+    schedule.set(owner, 2.0)
+    schedule.discard(owner)
+    del owner
+
+    assert gone() is None

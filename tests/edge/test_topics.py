@@ -317,7 +317,7 @@ async def test_what_comes_late_while_the_hole_is_read_loses_nobody(here, monkeyp
 
 
 async def test_rule_2_a_hole_that_appears_while_another_is_repaired_is_fetched_too(here, monkeypatch):
-    monkeypatch.setattr(topics_module, "COMPARE_S", 60.0)
+    monkeypatch.setattr(topics_module, "COMPARE_LOGS_S", 60.0)
     await here.topics.close()
     await here.topics.start()
     peer = await here.subscribe(CATALOG)
@@ -330,6 +330,49 @@ async def test_rule_2_a_hole_that_appears_while_another_is_repaired_is_fetched_t
     async with reading_interrupted(monkeypatch, skip_one):
         here.topics.accept(second)
         await heard(peer, "one", "two", "three", "four")
+
+
+async def test_rule_4_what_is_found_while_something_is_repaired_is_repaired_too(here, monkeypatch):
+    for name in ("COMPARE_LOGS_S", "COMPARE_UNSURE_S"):
+        monkeypatch.setattr(topics_module, name, 60.0)
+    await here.topics.close()
+    await here.topics.start()
+    await asyncio.sleep(0.05)
+    peer = await here.subscribe(CATALOG)
+    first, second, third, _, _ = await commit(here.db, "one", "two", "three", "four", "five")
+    here.topics.accept(first)
+    here.topics.accept(third)  # a repair is due in a moment
+    here.topics.bus_changed()
+    await asyncio.sleep(0.01)
+    here.topics.accept(second)
+
+    await heard(peer, "one", "two", "three", "four", "five")
+
+
+async def test_rule_4_a_comparison_that_fails_is_soon_made_again(here, monkeypatch):
+    monkeypatch.setattr(topics_module, "COMPARE_LOGS_S", 60.0)
+    monkeypatch.setattr(topics_module, "COMPARE_UNSURE_S", 0.05)
+    await here.topics.close()
+    await here.topics.start()
+    peer = await here.subscribe(CATALOG)
+    await asyncio.sleep(0.2)
+    read_heads, failures = log.heads_of, [Unavailable("away"), Unavailable("away")]
+
+    async def heads_of(*args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await read_heads(*args)
+
+    monkeypatch.setattr(log, "heads_of", heads_of)
+    await commit(here.db, "one")
+    here.topics.bus_changed()
+
+    await heard(peer, "one")
+
+
+async def test_what_cannot_be_told_is_still_committed(here, monkeypatch):
+    monkeypatch.setattr(here.topics, "accept", lambda _event: 1 / 0)
+    here.tell(await commit(here.db, "one"))
 
 
 async def test_catching_up_goes_on_after_a_repair_that_saw_less(here, monkeypatch):

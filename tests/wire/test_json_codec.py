@@ -265,3 +265,11 @@ def test_rule_1_a_damaged_command_is_a_command_or_malformed(frame, data):
     except Malformed:
         return
     assert commands
+
+
+def test_a_frame_has_a_bound_on_its_commands():
+    assert len(json_codec.decode(b"\n".join([b"{}"] * 1_000))) == 1_000
+    with pytest.raises(Malformed):
+        json_codec.decode(b"\n".join([b"{}"] * 1_001))
+    with pytest.raises(Malformed):
+        json_codec.decode("\n".join(["{}"] * 1_001))

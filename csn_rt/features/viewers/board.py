@@ -3,7 +3,8 @@
 Rule 1: a stream stays here while somebody here subscribes to its count, watches it, or asked a moment ago.
 Rule 2: all of them are read again every second, in one query, and at once when there is a sign of change:
         what another node started, ended or hid is known here within that second, also without Redis.
-Rule 3: when a broadcast is over, nothing of it counts here any more.
+Rule 3: one reading runs at a time, so that an older one is never learnt after a newer.
+Rule 4: when a broadcast is over, nothing of it counts here any more.
 """
 
 import asyncio
@@ -132,13 +133,14 @@ class Board:
         ids = self._of_interest(now)
         for stream_id in self._tallies.keys() - ids:
             self._forget(stream_id)
-        if not ids:
-            return
-        async with self._db.connection() as connection:
-            streams = await store.read_streams(connection, list(ids))
-        for stream in streams.values():
-            self.learn(stream)
-        for stream_id in ids - streams.keys():
+        for problem in await asyncio.gather(*map(self._reread, ids), return_exceptions=True):
+            if problem is not None:
+                raise problem
+
+    async def _reread(self, stream_id: str) -> None:
+        try:
+            await self.read(stream_id)
+        except NotFound:
             self._forget(stream_id)
 
     def _of_interest(self, now: float) -> set[str]:

@@ -139,13 +139,21 @@ class Sessions:
     async def _write_beats(self, beats: Sequence[Beat]) -> list[OpenSession | ClosedSession | Exception]:
         ends = {beat.key for beat in beats if beat.state is None}
         # Of several heartbeats the last one says what it is; where an end comes too, nothing else matters.
+        # One that came before the end is heard: its answer must not depend on who shared its batch.
         heard = {beat.key: beat.state for beat in beats if beat.state is not None and beat.key not in ends}
         async with self._ctx.db.transaction() as connection:
             opened = await store.beat_sessions(connection, heard, self._node_id) if heard else {}
             closed = await store.end_sessions(connection, sorted(ends)) if ends else {}
-        return [
-            (closed if beat.state is None else opened).get(beat.key) or _no_such_session() for beat in beats
-        ]
+        answers: list[OpenSession | ClosedSession | Exception] = []
+        ended: set[tuple[str, str]] = set()
+        for beat in beats:
+            row = closed.get(beat.key) if beat.key in ends else opened.get(beat.key)
+            if beat.state is None:
+                ended.add(beat.key)
+            elif isinstance(row, ClosedSession) and (beat.key in ended or not row.has_ended):
+                row = None
+            answers.append(row or _no_such_session())
+        return answers
 
 
 def _broadcast_or_refusal(started: store.Started) -> str | Exception:
