@@ -4,7 +4,8 @@
     python -m tests.prove --only drain                     the faults whose name has this in it
     python -m tests.prove --random --seed 7 --seconds 300  at random only
 
-What is counted is defined in checker.py, the rounds in trial.py, faults and promises in faults.py.
+What is counted is defined in checker.py, the rounds in trial.py, faults and promises in
+*faults.py and promises.py.
 """
 
 import argparse
@@ -41,7 +42,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the random faults")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="where to copy the logs of nodes and worker")
     parser.add_argument("--only", default="", metavar="FAULT", help="only faults whose name has this in it")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.seconds <= 0:
+        parser.error("--seconds: no time is no proof")
+    return options
 
 
 def _faults(options: argparse.Namespace) -> list[Fault]:
@@ -66,7 +70,12 @@ def _print_row(row: Row) -> None:
 
 
 def _conclude(proof: Proof, took_s: float) -> int:
-    print(*finding_lines(proof.at_the_end), *(f"    {trace}" for trace in proof.traces[:20]), "", sep="\n")
+    print(
+        *finding_lines(proof.at_the_end),
+        *(f"    {complaint}" for complaint in proof.complaints[:20]),
+        "",
+        sep="\n",
+    )
     print(*map(promise_line, proof.promises), "", sep="\n")
     broken = sum(not promise.is_kept for promise in proof.promises)
     found = sum(finding.times for finding in proof.findings)

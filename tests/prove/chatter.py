@@ -28,8 +28,7 @@ class Chatter(Guest):
         *,
         role: Role = Role.MODERATOR,
     ) -> None:
-        super().__init__(diary, urls, token=token(name, role))
-        self.name = name
+        super().__init__(diary, name, urls, token=token(name, role))
         self.pending_since: float | None = None
         """When the message was sent first that is not acknowledged yet."""
         self.padding = ""
@@ -56,10 +55,11 @@ class Chatter(Guest):
         self._said += 1
         client_id = f"{self.name}-{self._said}"
         self.pending_since = sent_at = now()
-        message = await self._insist_on(client_id, f"{self.name} says {self._said}{self.padding}")
+        text = f"{self.name} says {self._said}{self.padding}"
+        message = await self._insist_on(client_id, text)
         self.pending_since = None
         self._ledger.acknowledged(
-            Ack(self.name, client_id, message["id"], message["sequence"], sent_at, acked_at=now())
+            Ack(self.name, client_id, message["id"], message["sequence"], text, sent_at, acked_at=now())
         )
         if random.random() < _RETRACTED:
             task = asyncio.create_task(self._retract(message["id"]))

@@ -7,24 +7,29 @@ when its sender was answered `sent: true`.
     lost            an acknowledged message with a sequence above the offset at which a watcher first
                     subscribed, and that watcher has not seen it (live, recovered or read again) when the
                     round is judged. Or an offset that a watcher was not told though it was told a later one;
-                    or, by others' account (players.py, database.py): an acknowledged row of progress, watch
-                    session or message that is not there, or older than acknowledged.
-    duplicated      an offset, or a message, that one watcher was told twice; one message at two offsets; two
-                    messages for one person's `client_id`.
+                    a message that nobody took back, and that is told as `chat.deleted`; a text that is not
+                    the one that was sent. Or, by others' account: a watcher that is behind when everybody
+                    had the time (settling.py), an acknowledged row of progress, watch session, message or
+                    removal that is not there, or older than acknowledged (player.py, database.py); a round
+                    in which nothing was acknowledged (trial.py).
+    duplicated      an offset, or a message, that one watcher was told twice; one message at two offsets, or
+                    twice in a page; two messages for one person's `client_id`.
     reordered       different messages at one offset, for two watchers or for a watcher and a sender; a
-                    person's messages, sent one after another, with sequences that do not grow; a count or a
-                    row of progress that is pushed after a newer one.
+                    person's messages, sent one after another, with sequences that do not grow; a page that
+                    is not newest first; a count or a row of progress that is pushed after a newer one.
     shown after     the text of a message, to a watcher that was told `chat.deleted` of it before; in one
     removal         reply together with its removal; or in a page that was asked for after the removal was
                     told to the one who asks, or acknowledged to the author.
-    ghosts          viewers that are counted, and whose players are gone for 30 s (trial.py).
-    wrong counts    a count that after settling is not the number of people who watch, or is stale (trial.py).
+    ghosts          viewers that are counted, and whose players are gone for 30 s (settling.py).
+    wrong counts    a count that after settling is not the number of people who watch, or is stale
+                    (settling.py).
 
-An event that was redacted comes as the `chat.deleted` that took its content away, at the same offset: the
-message counts as seen, for there is nothing more to see.
+An event that was redacted comes as the `chat.deleted` that took its content away, at the same offset: if its
+author asked for that, the message counts as seen, for there is nothing more to see.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -53,6 +58,7 @@ class Ack(Struct, frozen=True):
     client_id: str
     id: str
     sequence: int
+    text: str
     sent_at: float
     """When it was sent for the first time."""
     acked_at: float
@@ -69,8 +75,11 @@ class Gap(Struct):
 
 
 class Ledger:
-    def __init__(self) -> None:
-        self.findings: list[Finding] = []
+    """Of one chat."""
+
+    def __init__(self, findings: list[Finding] | None = None) -> None:
+        """`findings`: where they go; two chats may have one list."""
+        self.findings: list[Finding] = [] if findings is None else findings
         self.acks: list[Ack] = []
         self.histories: list[History] = []
         self.deliveries = 0
@@ -86,6 +95,8 @@ class Ledger:
         """Messages whose author has asked for their removal."""
         self.retracted_at: dict[str, float] = {}
         """When the removal was acknowledged."""
+        self.texts: dict[str, str] = {}
+        """By message: what its author has said, or whoever saw it first was told."""
         self._places: dict[str, int] = {}
         self._keys: dict[tuple[str, str], str] = {}
         self._last_of: dict[str, int] = {}
@@ -103,16 +114,24 @@ class Ledger:
         """Senders say one thing after another: call it in their order."""
         self.acks.append(ack)
         self._note_key(ack.user, ack.client_id, ack.id)
+        self._note_text(f"{ack.user}, who said it,", ack.id, ack.text)
         if ack.sequence <= self._last_of.get(ack.user, 0):
             self.find(
                 "reordered", f"{ack.user}: {ack.client_id} has sequence {ack.sequence}, not above the last"
             )
         self._last_of[ack.user] = ack.sequence
 
-    def seen(self, name: str, offset: int, event: Data, now: float | None) -> None:
-        """Some watcher was told this at this offset; `now` is None where it does not count."""
+    def told(self, name: str, offset: int, event: Data) -> None:
+        """Somebody was told this at this offset, or has read it."""
         if self.ids.setdefault(offset, event.id) != event.id:
             self.find("reordered", f"{name} was told {event.id} at {offset}, others {self.ids[offset]}")
+        if event.type == "chat.message":
+            self._note_text(name, event.id, event.text)
+        elif event.type == "chat.deleted" and event.id not in self.retracting:
+            self.find("lost", f"{name} was told at {offset} that {event.id} is deleted, and nobody did")
+
+    def seen(self, name: str, offset: int, event: Data, now: float | None) -> None:
+        """Some watcher knows what it was told; `now` is None where it does not count."""
         self.top = max(self.top, offset)
         if now is not None:
             self.seen_at[offset] = now
@@ -121,7 +140,12 @@ class Ledger:
 
     def page(self, name: str, asked_at: float, items: Sequence[Data], gone: dict[str, float]) -> None:
         """Somebody read a page of chat; `gone`: what he was told is removed, and when."""
+        for newer, older in pairwise(items):
+            if newer.sequence <= older.sequence:
+                kind: Kind = "duplicated" if newer.sequence == older.sequence else "reordered"
+                self.find(kind, f"{name} read {older.sequence} after {newer.sequence}, newest first")
         for item in items:
+            self.told(name, item.sequence, item)
             removed_at = min(gone.get(item.id, float("inf")), self.retracted_at.get(item.id, float("inf")))
             if removed_at < asked_at:
                 self.find(
@@ -147,6 +171,11 @@ class Ledger:
             for history in self.histories:
                 if not history.has(ack):
                     self.find("lost", f"{history.name} has not seen {ack.client_id} at {ack.sequence}")
+
+    def _note_text(self, name: str, message_id: str, text: str) -> None:
+        known = self.texts.setdefault(message_id, text)
+        if known != text:
+            self.find("lost", f"{name} knows {message_id} as {text!r}, and others as {known!r}")
 
     def _note_message(self, offset: int, event: Data) -> None:
         self.deliveries += 1
@@ -203,6 +232,7 @@ class History:
             self._ledger.find("lost", f"{self.name} was told {offset} after {self.position}", missing)
             self._leave_out(offset - 1).is_told = True
         self.position = offset
+        self._ledger.told(self.name, offset, event)
         self._ledger.seen(self.name, offset, event, now if self.is_timed else None)
         if event.type == "chat.deleted":
             self.gone.setdefault(event.id, now)

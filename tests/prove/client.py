@@ -5,14 +5,15 @@ Rule 1: lost, refused or silent for longer than a ping and 10 s, it is made agai
 Rule 2: a command that has no answer after 5 s has failed; whoever insists does it again at the next node,
         with the same key.
 Rule 3: what clients were refused, what went unanswered and how sockets were closed is written down in the
-        diary, for the promises about it.
+        diary, for the promises about it: commands by their method, and `connect` and `subscribe`.
 """
 
 import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -40,17 +41,38 @@ class Failure(Struct, frozen=True):
 
 class Closing(Struct, frozen=True):
     at: float
+    name: str
+    """The guest's."""
     url: str
     code: int | None
     """None: without a goodbye."""
     is_ours: bool
-    """The client gave it up."""
+    """The client went, or bore the silence no longer. To give it up for a command without an answer counts as
+    the server's doing."""
 
 
 class Diary:
     def __init__(self) -> None:
         self.failures: list[Failure] = []
         self.closings: list[Closing] = []
+
+    def note(self, method: str, started: float, code: int, *, is_temporary: bool = False) -> None:
+        at = now()
+        self.failures.append(Failure(at, method, code, is_temporary, at - started))
+
+    @contextmanager
+    def noting(self, method: str) -> Iterator[None]:
+        """Note it if what is done in here is refused or not answered in time; not that a socket was lost."""
+        started = now()
+        try:
+            yield
+        except TimeoutError:
+            self.note(method, started, -1)
+            raise
+        except Refused as exc:
+            error = exc.args[0]
+            self.note(method, started, error["code"], is_temporary=bool(error.get("temporary")))
+            raise
 
 
 class Socket(LoadClient):
@@ -104,11 +126,18 @@ class Guest:
     """`run` keeps the connection until it is cancelled; kinds of guests say in `enter` what they do first."""
 
     def __init__(
-        self, diary: Diary, urls: Sequence[str], *, token: str = "", patience_s: float | None = None
+        self,
+        diary: Diary,
+        name: str,
+        urls: Sequence[str],
+        *,
+        token: str = "",
+        patience_s: float | None = None,
     ) -> None:
         """`urls`: where it goes, the first one first. `patience_s`: for how long it bears silence, if not as
         long as an SDK; for those who hear something every moment."""
         self.diary = diary
+        self.name = name
         self.urls = deque(urls)
         self.socket: Socket | None = None
         self.connected_at = float("inf")
@@ -120,12 +149,17 @@ class Guest:
     async def enter(self, socket: Socket) -> None:
         """Subscribe and so on; the socket is given up if it raises what a lost socket raises."""
 
+    async def subscribe(self, socket: Socket, channel: str, **options: Any) -> dict[str, Any]:
+        with self.diary.noting("subscribe"):
+            return await socket.enter(channel, **options)
+
     async def run(self) -> None:
         failures = 0
         while True:
             socket = None
             try:
-                socket = await open_socket(self.urls[0], self._token, **self._options)
+                with self.diary.noting("connect"):
+                    socket = await open_socket(self.urls[0], self._token, **self._options)
                 await self.enter(socket)
                 failures = 0
                 self.connected_at = now()
@@ -140,7 +174,8 @@ class Guest:
                 self.socket = None
                 if socket is not None:
                     is_ours = not socket.closed.done()
-                    self.diary.closings.append(Closing(now(), socket.url, socket.close_code, is_ours))
+                    closing = Closing(now(), self.name, socket.url, socket.close_code, is_ours)
+                    self.diary.closings.append(closing)
                     socket.close()
             self.urls.rotate(-1)
             await asyncio.sleep(random.uniform(0.02, min(2.0, 0.2 * 2**failures)))
@@ -165,22 +200,14 @@ class Guest:
         socket, started = self.socket, now()
         assert socket is not None
         try:
-            return await socket.ask(method, **params)
+            with self.diary.noting(method):
+                return await socket.ask(method, **params)
         except TimeoutError:
-            self._note(method, started, -1)
             socket.close()
             raise
         except OSError:
-            self._note(method, started, 0)
+            self.diary.note(method, started, 0)
             raise
-        except Refused as exc:
-            error = exc.args[0]
-            self._note(method, started, error["code"], is_temporary=bool(error.get("temporary")))
-            raise
-
-    def _note(self, method: str, started: float, code: int, *, is_temporary: bool = False) -> None:
-        at = now()
-        self.diary.failures.append(Failure(at, method, code, is_temporary, at - started))
 
     async def _wait_lost(self, socket: Socket) -> None:
         patience_s = self._patience_s or socket.ping_s + PING_DELAY_S

@@ -1,8 +1,9 @@
 """At the end: what PostgreSQL itself says, against what was acknowledged and what was seen.
 
-chat        the log's offsets are 1, 2, 3 … up to the channel's head; at each stands what the watchers saw
-            there; every acknowledged message is stored once, at its sequence; every stored message is in
-            the log once; what was taken back is stored as deleted, and its text stands nowhere in the log
+chat        of both chats: the log's offsets are 1, 2, 3 … up to the channel's head; at each stands what the
+            watchers saw there; every acknowledged message is stored once, at its sequence, with its text,
+            and shown; every stored message is in the log once, with its text; what was taken back is stored
+            as deleted, its text stands nowhere in the log, and its removal has an offset of its own
 progress    every row is as it was acknowledged last
 sessions    every acknowledged session is there, of its person; ended if and how its end was acknowledged;
             whoever vanished has been swept; nobody watched for longer than there was time
@@ -27,7 +28,8 @@ SELECT "offset", data ->> 'type' AS type, data ->> 'id' AS id, data ->> 'text' A
   FROM channel_log WHERE channel = $1 ORDER BY "offset"
 """
 _MESSAGES = """
-SELECT id::text, sequence, user_id, client_id, status FROM live_chat_messages WHERE stream_id = $1::text::uuid
+SELECT id::text, sequence, user_id, client_id, text, status
+  FROM live_chat_messages WHERE stream_id = $1::text::uuid
 """
 _SESSIONS = """
 SELECT id::text, person, end_reason, watched_ms,
@@ -40,21 +42,23 @@ _PROGRESS = "SELECT user_id, content_id::text, version, position_ms FROM user_wa
 async def compare(site: Site, load: Load) -> None:
     """Calm the load first. What is wrong goes into the ledger."""
     async with site.database() as connection:
-        channel = stream_chat(site.stream_id)
-        head = await connection.fetchval("SELECT head FROM channels WHERE channel = $1", channel)
-        log = await connection.fetch(_LOG, channel)
-        messages = await connection.fetch(_MESSAGES, site.stream_id)
+        for chat in load.chats:
+            channel = stream_chat(chat.stream_id)
+            head = await connection.fetchval("SELECT head FROM channels WHERE channel = $1", channel)
+            log = await connection.fetch(_LOG, channel)
+            messages = await connection.fetch(_MESSAGES, chat.stream_id)
+            compare_log(chat.ledger, head, log)
+            compare_messages(chat.ledger, log, messages)
+            compare_acknowledged(chat.ledger, log, messages)
         sessions = await connection.fetch(_SESSIONS)
         progress = await connection.fetch(_PROGRESS)
-    _compare_log(load.ledger, head, log)
-    _compare_messages(load.ledger, log, messages)
     _compare_progress(load.ledger, load.players, progress)
     acked = [session for player in load.players for session in player.sessions]
     vanished = [ghost.session for ghost in load.ghosts if ghost.session is not None]
     _compare_sessions(load.ledger, sessions, acked, vanished)
 
 
-def _compare_log(ledger: Ledger, head: int, log: list[Any]) -> None:
+def compare_log(ledger: Ledger, head: int, log: list[Any]) -> None:
     offsets = [row["offset"] for row in log]
     if offsets != list(range(1, head + 1)):
         odd = set(offsets) ^ set(range(1, head + 1)) or Counter(offsets).most_common(3)
@@ -64,27 +68,47 @@ def _compare_log(ledger: Ledger, head: int, log: list[Any]) -> None:
             ledger.find("reordered", f"the log has {row['id']} at {row['offset']}, and others saw another")
         if row["text"] is not None and row["id"] in ledger.retracted_at:
             ledger.find("shown after removal", f"the log has the text of {row['id']} at {row['offset']}")
+        if row["text"] is not None and row["text"] != ledger.texts.get(row["id"], row["text"]):
+            ledger.find("lost", f"the log has {row['id']} as {row['text']!r}, which nobody has said")
 
 
-def _compare_messages(ledger: Ledger, log: list[Any], messages: list[Any]) -> None:
-    stored = {row["id"]: row for row in messages}
-    at = {row["offset"]: row["id"] for row in log}
+def compare_messages(ledger: Ledger, log: list[Any], messages: list[Any]) -> None:
+    at = {row["offset"]: row for row in log}
     told = Counter(row["id"] for row in log if row["type"] == "chat.message")
     keys = Counter((row["user_id"], row["client_id"]) for row in messages)
     for key, times in keys.items():
         if times > 1:
             ledger.find("duplicated", f"{key} is stored {times} times")
     for row in messages:
-        if at.get(row["sequence"]) != row["id"] or told[row["id"]] > 1:
+        logged = at.get(row["sequence"])
+        if logged is None or logged["id"] != row["id"] or told[row["id"]] > 1:
             ledger.find(
                 "lost", f"message {row['id']} is not in the log at {row['sequence']}, or not only there"
             )
+        elif row["id"] in ledger.retracting:
+            continue
+        elif logged["type"] != "chat.message" or row["status"] != "visible":
+            ledger.find(
+                "lost", f"{row['id']} is {row['status']}, in the log {logged['type']}: nobody took it back"
+            )
+
+
+def compare_acknowledged(ledger: Ledger, log: list[Any], messages: list[Any]) -> None:
+    stored = {row["id"]: row for row in messages}
+    places = {row["id"]: row["sequence"] for row in messages}
+    removed = {
+        row["id"] for row in log if row["type"] == "chat.deleted" and row["offset"] != places.get(row["id"])
+    }
     for ack in ledger.acks:
         row = stored.get(ack.id)
         if row is None or (row["sequence"], row["client_id"]) != (ack.sequence, ack.client_id):
             ledger.find("lost", f"{ack.client_id} was acknowledged as {ack.id}, and stored is {row}")
+        elif row["text"] != ack.text and ack.id not in ledger.retracting:
+            ledger.find("lost", f"{ack.id} was said as {ack.text!r}, and is stored as {row['text']!r}")
         elif ack.id in ledger.retracted_at and row["status"] != "deleted":
             ledger.find("shown after removal", f"{ack.id} was taken back, and is {row['status']}")
+        if ack.id in ledger.retracted_at and ack.id not in removed:
+            ledger.find("lost", f"the log does not say that {ack.id} is removed")
 
 
 def _compare_progress(ledger: Ledger, players: list[Player], progress: list[Any]) -> None:

@@ -1,4 +1,5 @@
-"""The load: watchers, chatters, players with their devices, and those who look; all in one event loop.
+"""The load: watchers, chatters, players with their devices, those who look, and a quiet chat beside; all in
+one event loop.
 
 Rule 1: it goes on through every fault; only to be judged it is calmed: what was begun is finished, nothing
         new is begun, sessions stay.
@@ -8,7 +9,7 @@ Rule 2: it is normal again when every node is ready, everybody is connected and 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -16,9 +17,10 @@ from msgspec import Struct
 
 from tests.prove.chatter import Chatter
 from tests.prove.checker import Ledger
-from tests.prove.client import Diary, now
+from tests.prove.client import Diary, Guest, now
 from tests.prove.player import Ghost, Player
 from tests.prove.probe import Newcomers, Probe
+from tests.prove.quiet import QuietChat
 from tests.prove.site import Site
 from tests.prove.watcher import Laggard, Watcher
 
@@ -34,6 +36,17 @@ class Sizes(Struct, frozen=True):
     chatters: int = 24
     messages_per_s: float = 60.0
     players: int = 15
+
+
+class Chat(Struct, frozen=True):
+    """A chat, and those who see all of it."""
+
+    stream_id: str
+    ledger: Ledger
+    watchers: Sequence[Watcher]
+
+    def is_up_to(self, offset: int) -> bool:
+        return all(each.is_complete and each.history.position >= offset for each in self.watchers)
 
 
 class Load:
@@ -80,14 +93,18 @@ class Load:
             for n in range(sizes.players)
         ]
         self.probes = [Probe(self.diary, node, site.stream_id) for node in site.nodes]
-        self.newcomers = Newcomers(self.ledger, urls, site.stream_id)
+        self.newcomers = Newcomers(self.ledger, self.diary, urls, site.stream_id)
+        self.quiet = QuietChat(self.ledger.findings, self.diary, site.nodes, site.quiet_id)
+        self.chats = [
+            Chat(site.stream_id, self.ledger, self.watchers),
+            Chat(site.quiet_id, self.quiet.ledger, self.quiet.listeners),
+        ]
         self._every_s = sizes.chatters / sizes.messages_per_s
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Watchers first: everything that is said is theirs to see."""
-        devices = [player.device for player in self.players]
-        for guest in (*self.watchers, *self.chatters, *self.players, *devices, *self.probes):
+        for guest in self._guests():
             self._spawn(guest.run())
         try:
             await self._wait(self._are_all_here, 20, "not everybody came")
@@ -100,6 +117,7 @@ class Load:
             for probe in self.probes:
                 self._spawn(probe.count_on())
                 self._spawn(probe.look_on())
+            self._spawn(self.quiet.talk(self._moving))
             self._spawn(self.newcomers.come_on(0.5))
             self._spawn(self._watch_lag())
             yield
@@ -107,6 +125,10 @@ class Load:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def all_chatters(self) -> list[Chatter]:
+        return [*self.chatters, *self.quiet.speakers]
 
     @property
     def problem(self) -> BaseException | None:
@@ -127,9 +149,6 @@ class Load:
 
     # What is so
 
-    def is_up_to(self, offset: int) -> bool:
-        return all(each.is_complete and each.history.position >= offset for each in self.watchers)
-
     def are_counts(self, viewers: int) -> bool:
         probes = [probe.count for probe in self.probes]
         shown = [each.count for each in self.watchers]
@@ -140,7 +159,9 @@ class Load:
     def not_normal(self, offset: int) -> list[str]:
         """What keeps it from being as in rule 2, where everything up to this offset was there. The ghosts of
         this moment may still count."""
-        waits = [each for each in self.chatters if now() - (each.pending_since or now()) > _STALE_PENDING_S]
+        waits = [
+            each for each in self.all_chatters if now() - (each.pending_since or now()) > _STALE_PENDING_S
+        ]
         counts = [*(probe.count for probe in self.probes), *(each.count for each in self.watchers)]
         right = [
             count
@@ -150,17 +171,20 @@ class Load:
         is_so = {
             "nodes are not ready": all(probe.is_ready for probe in self.probes),
             "somebody is not connected": self._are_all_here(),
-            "somebody has not seen everything": self.is_up_to(offset),
+            "somebody has not seen everything": self.chats[0].is_up_to(offset),
             "somebody waits for an answer": not waits,
             "somebody does not play": all(player.is_playing for player in self.players),
             "counts are wrong": len(right) == len(counts),
         }
         return [what for what, is_kept in is_so.items() if not is_kept]
 
-    def _are_all_here(self) -> bool:
+    def _guests(self) -> list[Guest]:
         devices = [player.device for player in self.players]
-        guests = (*self.watchers, *self.chatters, *self.players, *devices, *self.probes)
-        return all(guest.socket is not None for guest in guests)
+        busy = (*self.watchers, *self.chatters, *self.players, *devices, *self.probes)
+        return [*busy, *self.quiet.listeners, *self.quiet.speakers]
+
+    def _are_all_here(self) -> bool:
+        return all(guest.socket is not None for guest in self._guests())
 
     # Waiting
 
@@ -171,6 +195,7 @@ class Load:
         return await self.wait_until(
             lambda: (
                 all(chatter.is_quiet for chatter in self.chatters)
+                and self.quiet.is_quiet
                 and not any(player.is_reporting for player in self.players)
             ),
             wait_s,

@@ -5,18 +5,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tests.prove.client import now
-from tests.prove.faults import (
-    CutPostgres,
-    CutRedis,
-    DrainNode,
-    KillNode,
-    KillRedis,
-    RestartPostgres,
-    SlowRedis,
-    SlowSockets,
-    StallPostgres,
-    StopNode,
-)
+from tests.prove.faults import SlowSockets
+from tests.prove.node_faults import DrainNode, KillNode, StopNode
+from tests.prove.postgres_faults import CutPostgres, RestartPostgres, StallPostgres
+from tests.prove.redis_faults import CutRedis, KillRedis, SlowRedis
 from tests.prove.trial import Fault, Trial
 
 

@@ -53,8 +53,7 @@ class Player(Guest):
         stream_id: str,
         content_id: str,
     ) -> None:
-        super().__init__(diary, urls, token=token(name))
-        self.name = name
+        super().__init__(diary, name, urls, token=token(name))
         self.content_id = content_id
         self.device = Device(ledger, name, diary, [*urls[1:], urls[0]], token=token(name))
         self.sessions: list[WatchSession] = []
@@ -161,13 +160,10 @@ class Ghost:
         self._socket: Socket | None = None
 
     async def come(self, url: str, stream_id: str) -> None:
-        """Never fails: a ghost that cannot come is none."""
-        try:
-            asked_at = now()
-            self._socket = await open_socket(url, token(self.name))
-            answer = await self._socket.ask("session.start", stream_id=stream_id)
-        except (*LOST, Refused):
-            return
+        """Raises what keeps it from coming: without ghosts nothing is shown about them."""
+        asked_at = now()
+        self._socket = await open_socket(url, token(self.name))
+        answer = await self._socket.ask("session.start", stream_id=stream_id)
         self.session = WatchSession(answer["session_id"], self.name, asked_at, asked_at)
 
     def vanish(self) -> None:

@@ -36,7 +36,7 @@ class Probe(Guest):
     """Asks one node for the count."""
 
     def __init__(self, diary: Diary, node: NodeProcess, stream_id: str) -> None:
-        super().__init__(diary, [node.ws_url])
+        super().__init__(diary, f"probe of {node.port}", [node.ws_url])
         self.node = node
         self.counts: list[Count] = []
         self.readiness: list[Ready] = []
@@ -78,26 +78,32 @@ class Probe(Guest):
 class Newcomers:
     """New subscribers with an old position, and readers of chat.history: what is removed is not for them."""
 
-    def __init__(self, ledger: Ledger, urls: Sequence[str], stream_id: str) -> None:
+    def __init__(self, ledger: Ledger, diary: Diary, urls: Sequence[str], stream_id: str) -> None:
         self.times_shown = 0
         self._ledger = ledger
+        self._diary = diary
         self._urls = urls
         self._stream_id = stream_id
 
     async def come(self) -> None:
-        """One of them comes, looks and goes; to come in vain is no finding."""
+        """One of them comes, looks and goes; to come in vain is no finding, and is noted in the diary."""
         since = {"recover": True, "epoch": self._ledger.epoch, "offset": max(0, self._ledger.top - _BACK)}
         url = random.choice(self._urls)
         try:
-            socket = await open_socket(url)
+            with self._diary.noting("connect"):
+                socket = await open_socket(url)
         except (*LOST, Refused):
             return
         try:
             asked_at = now()
-            page = await socket.ask("chat.history", stream_id=self._stream_id, limit=100)
+            with self._diary.noting("chat.history"):
+                page = await socket.ask("chat.history", stream_id=self._stream_id, limit=100)
             self._ledger.page(f"a reader at {url}", asked_at, read_items(page), {})
-            reply = await socket.enter(names.stream_chat(self._stream_id), **since)
-            self._ledger.replay(f"a newcomer at {url}", read_publications(reply))
+            with self._diary.noting("subscribe"):
+                reply = await socket.enter(names.stream_chat(self._stream_id), **since)
+            self._ledger.replay(f"a newcomer at {url}", missed := read_publications(reply))
+            for each in missed:
+                self._ledger.told(f"a newcomer at {url}", each.offset, each.data)
             self.times_shown += 1
         except (*LOST, Refused):
             pass

@@ -9,23 +9,16 @@ from msgspec import Struct
 
 from tests.prove import database
 from tests.prove.checker import Finding
-from tests.prove.faults import (
-    Calm,
-    CutPostgres,
-    CutRedis,
-    DrainNode,
-    KillNode,
-    KillRedis,
-    RestartPostgres,
-    SlowRedis,
-    SlowSockets,
-    StallPostgres,
-    StopNode,
-)
+from tests.prove.faults import Calm, SlowSockets
 from tests.prove.load import Load, Sizes
+from tests.prove.logs import complaints
 from tests.prove.mixes import AtRandom, InTurn
+from tests.prove.node_faults import DrainNode, KillNode, StopNode
+from tests.prove.postgres_faults import CutPostgres, RestartPostgres, StallPostgres
+from tests.prove.redis_faults import CutRedis, KillRedis, SlowRedis
+from tests.prove.settling import settle
 from tests.prove.site import open_site
-from tests.prove.trial import ANSWER_S, Fault, Promise, Row, Trial, run_round
+from tests.prove.trial import Fault, Promise, Row, Trial, count_acks, judge_all, run_round
 
 DRAIN_S = 6.0
 SHORT_DRAIN_S = 2.0
@@ -34,9 +27,9 @@ SHORT_DRAIN_S = 2.0
 class Proof(Struct):
     rows: list[Row]
     at_the_end: list[Finding]
-    """What the database said."""
-    traces: list[str]
-    """Tracebacks in the logs of nodes and worker."""
+    """About what was acknowledged after the last round, and what the database said."""
+    complaints: list[str]
+    """Errors and tracebacks in the logs of nodes and worker."""
     is_worker_running: bool
 
     @property
@@ -45,11 +38,14 @@ class Proof(Struct):
 
     @property
     def promises(self) -> list[Promise]:
-        no_traces = Promise(
-            "no log has a traceback", not self.traces, f"{len(self.traces)}", is_of_time=False
+        no_complaints = Promise(
+            "no log has an error or a traceback",
+            not self.complaints,
+            f"{len(self.complaints)}",
+            is_of_time=False,
         )
         lives = Promise("the worker lives on", self.is_worker_running, "", is_of_time=False)
-        return [*(promise for row in self.rows for promise in row.promises), no_traces, lives]
+        return [*(promise for row in self.rows for promise in row.promises), no_complaints, lives]
 
 
 def each_in_turn() -> list[Fault]:
@@ -73,10 +69,10 @@ def at_random(seconds: float) -> Fault:
 
 
 def in_short() -> Fault:
-    """What takes half a minute: for the test suite."""
+    """What takes three quarters of a minute: for the test suite."""
     return InTurn(
         "in short",
-        [KillNode(1.0), KillRedis(4.0), CutPostgres(3.0), DrainNode(SHORT_DRAIN_S, comers=30, messages=20)],
+        [KillNode(1.0), KillRedis(8.0), CutPostgres(3.0), DrainNode(SHORT_DRAIN_S, comers=30, messages=20)],
     )
 
 
@@ -101,12 +97,13 @@ async def prove(
                 )
                 rows.append(row)
                 told(row)
-            await load.calm(ANSWER_S)
-            seen = len(load.ledger.findings)
+            seen, first_acks = len(load.ledger.findings), count_acks(load)
+            await settle(load, site)
+            judge_all(load, first_acks)
             await database.compare(site, load)
         if logs is not None:
             _copy(site.logs(), logs)
-        return Proof(rows, load.ledger.findings[seen:], site.traces(), site.worker.is_running)
+        return Proof(rows, load.ledger.findings[seen:], complaints(site.logs()), site.worker.is_running)
 
 
 def _copy(files: Sequence[Path], directory: Path) -> None:

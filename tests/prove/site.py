@@ -5,14 +5,13 @@ to the site: it kills and restarts them. PostgreSQL is durable, as in production
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import asyncpg
-import msgspec
 import psutil
 
 from csn_rt.db.log import heads_of
@@ -32,7 +31,6 @@ from tests.support.servers import temporary_directory
 
 NODES: Final = 3
 WORKER: Final = "worker"
-_TRACE_END: Final = 300
 DURATION_MS: Final = 2 * 3_600_000
 
 
@@ -45,6 +43,8 @@ class Site:
         self.nodes: list[NodeProcess] = []
         self.worker: WorkerProcess
         self.stream_id = ""
+        self.quiet_id = ""
+        """Of the second stream, with the quiet chat."""
         self.content_ids: list[str] = []
         self._postgres = postgres
         self._redis = redis
@@ -94,38 +94,37 @@ class Site:
         finally:
             await connection.close()
 
-    async def head(self) -> int:
-        """The offset of the last event of the chat, by the database itself."""
-        channel = stream_chat(self.stream_id)
+    async def postgres_started(self) -> datetime:
+        async with self.database() as connection:
+            return await connection.fetchval("SELECT pg_postmaster_start_time()")
+
+    async def head(self, stream_id: str) -> int:
+        """The offset of the last event of the stream's chat, by the database itself."""
+        channel = stream_chat(stream_id)
         async with self.database() as connection:
             return (await heads_of(connection, [channel]))[channel].offset
-
-    def traces(self) -> list[str]:
-        """What the logs of our processes have tracebacks of: which event, its exception, and how often."""
-        lines = [line for log in self.logs() for line in log.read_text(errors="replace").splitlines()]
-        told = Counter(_exception(line) for line in lines if "Traceback" in line)
-        return [f"{times} times {what}" for what, times in told.most_common()]
 
     def logs(self) -> list[Path]:
         """Of nodes and worker; they are deleted with the site."""
         return [*self.directory.glob("node*.log"), self.directory / "worker.log"]
 
 
-def _exception(line: str) -> str:
-    """Which event a log line is, and the end of its traceback."""
-    fields = msgspec.json.decode(line)
-    return f"{fields['event']}: {fields['exception'][-_TRACE_END:]}"
-
-
 def _kill_server(program: str, directory: Path) -> None:
-    """kill -9, as when a machine loses power. Only processes that work in the site's own directory."""
+    """kill -9, as when a machine loses power. Only processes that work in the site's own directory.
+
+    Raises RuntimeError: there was none.
+    """
     own = directory.resolve()
+    killed = 0
     for process in psutil.process_iter():
         try:
             if process.name().startswith(program) and own in Path(process.cwd()).parents:
                 process.kill()
+                killed += 1
         except psutil.Error:
             continue
+    if not killed:
+        raise RuntimeError(f"there was no {program} to kill")
 
 
 @asynccontextmanager
@@ -160,7 +159,7 @@ async def open_site(drain_s: float) -> AsyncIterator[Site]:
 async def _fill(site: Site, database_url: str) -> None:
     db = await open_database(database_url)
     try:
-        site.stream_id = await make_stream(db)
+        site.stream_id, site.quiet_id = await make_stream(db), await make_stream(db)
         site.content_ids = [await make_content(db, duration_ms=DURATION_MS) for _ in range(3)]
     finally:
         await db.close()

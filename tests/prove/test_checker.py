@@ -1,9 +1,23 @@
 """The checker is not blind: what it must find is shown to it."""
 
-import pytest
+import json
+import random
+from types import SimpleNamespace
 
+import pytest
+from msgspec.structs import replace
+
+from tests.bench.client import Refused
 from tests.prove.checker import Ack, Ledger
+from tests.prove.client import Closing, Diary, Failure
+from tests.prove.database import compare_acknowledged, compare_log, compare_messages
+from tests.prove.logs import complaints_in
+from tests.prove.probe import Count
+from tests.prove.promises import promise_known, promise_quiet, promise_sockets, promise_stale
+from tests.prove.quiet import QuietChat
+from tests.prove.settling import find_behind, find_ghosts
 from tests.prove.told import Data, Publication, User
+from tests.prove.trial import Trial, Window
 
 EPOCH = "abcdefgh"
 
@@ -24,7 +38,15 @@ def deleted(n):
 
 
 def ack(n, *, sequence=None, key=None, message_id=None):
-    return Ack("ann", key or f"k{n}", message_id or f"m{n}", sequence or n, sent_at=n, acked_at=n + 0.1)
+    return Ack(
+        "ann",
+        key or f"k{n}",
+        message_id or f"m{n}",
+        sequence or n,
+        f"text {n}",
+        sent_at=n,
+        acked_at=n + 0.1,
+    )
 
 
 def published(*events):
@@ -185,6 +207,7 @@ def test_two_messages_of_one_person_in_the_wrong_order_are_a_swap(ledger):
 
 
 def test_a_text_that_is_pushed_after_its_removal_is_found(ledger, ann):
+    ledger.retracting.add("m5")
     ann.took(1, deleted(5), 1)
     ann.took(2, message(5), 2)
 
@@ -192,6 +215,7 @@ def test_a_text_that_is_pushed_after_its_removal_is_found(ledger, ann):
 
 
 def test_a_text_before_its_removal_is_none(ledger, ann):
+    ledger.retracting.add("m1")
     ann.took(1, message(1), 1)
     ann.took(2, deleted(1), 2)
 
@@ -199,6 +223,7 @@ def test_a_text_before_its_removal_is_none(ledger, ann):
 
 
 def test_a_reply_with_a_text_and_its_removal_is_found(ledger, ann):
+    ledger.retracting.add("m1")
     ann.recovered(EPOCH, published((1, message(1)), (2, deleted(1))), 1)
 
     assert ["shown after removal"] == kinds(ledger)
@@ -208,6 +233,7 @@ def test_a_reply_without_the_text_that_it_removes_is_right(ledger, ann):
     bob = subscriber(ledger, "bob")
     ledger.acknowledged(ack(1))
     ann.took(1, message(1), 1)
+    ledger.retracting.add("m1")
     ann.took(2, deleted(1), 2)
     bob.recovered(EPOCH, published((1, deleted(1)), (2, deleted(1))), 3)
     ledger.judge(ledger.acks)
@@ -224,6 +250,7 @@ def test_a_page_asked_for_after_the_removal_was_acknowledged_must_not_have_the_t
 
 
 def test_a_page_asked_for_after_the_removal_was_told_must_not_have_the_text(ledger, ann):
+    ledger.retracting.add("m1")
     ann.took(1, message(1), 1)
     ann.took(2, deleted(1), 2)
     ann.reread(ann.not_recovered(EPOCH, 4), 3, [message(1)], 4)
@@ -237,3 +264,291 @@ def test_a_latency_ends_with_the_last_watcher(ledger, ann):
     bob.took(1, message(1), 2.5)
 
     assert 2.5 == ledger.seen_at[1]
+
+
+# What nobody took back, and what nobody said
+
+
+def test_a_message_that_is_told_as_deleted_though_nobody_took_it_back_is_lost(ledger, ann):
+    ledger.acknowledged(ack(1))
+    ann.took(1, deleted(1), 1)
+
+    assert ["lost"] == kinds(ledger)
+
+
+def test_another_text_than_the_one_that_was_said_is_a_loss(ledger, ann):
+    ledger.acknowledged(ack(1))
+    ann.took(1, replace(message(1), text="something else"), 1)
+
+    assert ["lost"] == kinds(ledger)
+
+
+def test_another_text_in_a_page_is_a_loss(ledger):
+    ledger.acknowledged(ack(1))
+    ledger.page("reader", 1, [replace(message(1), text="something else")], {})
+
+    assert ["lost"] == kinds(ledger)
+
+
+def test_a_text_that_was_seen_before_its_sender_was_answered_is_compared_too(ledger, ann):
+    ann.took(1, replace(message(1), text="something else"), 1)
+    ledger.acknowledged(ack(1))
+
+    assert ["lost"] == kinds(ledger)
+
+
+def test_a_page_with_a_message_twice_is_a_double(ledger):
+    ledger.page("reader", 1, [message(2), message(2), message(1)], {})
+
+    assert ["duplicated"] == kinds(ledger)
+
+
+def test_a_page_that_is_not_newest_first_is_a_swap(ledger):
+    ledger.page("reader", 1, [message(1), message(2)], {})
+
+    assert ["reordered"] == kinds(ledger)
+
+
+def logged(n, kind="chat.message", text=None, **changes):
+    return {"offset": n, "type": kind, "id": f"m{n}", "text": text or f"text {n}", **changes}
+
+
+def stored(n, **changes):
+    row = {"id": f"m{n}", "sequence": n, "user_id": "ann", "client_id": f"k{n}", "text": f"text {n}"}
+    return {**row, "status": "visible", **changes}
+
+
+def compare(ledger, log, messages):
+    compare_log(ledger, len(log), log)
+    compare_messages(ledger, log, messages)
+    compare_acknowledged(ledger, log, messages)
+
+
+@pytest.mark.parametrize(
+    ("log", "message"),
+    [
+        (logged(1, "chat.deleted"), stored(1)),
+        (logged(1), stored(1, status="deleted")),
+        (logged(1), stored(1, text="something else")),
+        (logged(1, text="something else"), stored(1)),
+    ],
+)
+def test_what_the_database_took_away_or_changed_by_itself_is_lost(ledger, log, message):
+    ledger.acknowledged(ack(1))
+    compare(ledger, [log], [message])
+
+    assert ["lost"] == kinds(ledger)
+
+
+def test_a_removal_that_the_log_does_not_tell_is_lost(ledger):
+    ledger.acknowledged(ack(1))
+    ledger.retracting.add("m1")
+    ledger.retracted_at["m1"] = 2.0
+    compare(ledger, [logged(1, "chat.deleted", text=None) | {"text": None}], [stored(1, status="deleted")])
+
+    assert ["lost"] == kinds(ledger)
+
+
+def test_a_database_that_has_what_was_said_has_no_finding(ledger):
+    for n in (1, 2):
+        ledger.acknowledged(ack(n))
+    ledger.retracting.add("m2")
+    ledger.retracted_at["m2"] = 2.0
+    log = [
+        logged(1),
+        logged(2, "chat.deleted") | {"text": None},
+        logged(3, "chat.deleted", id="m2") | {"text": None},
+    ]
+    compare(ledger, log, [stored(1), stored(2, status="deleted")])
+
+    assert [] == ledger.findings
+
+
+# Whoever is behind, or gone
+
+
+@pytest.mark.parametrize(("position", "is_complete"), [(6, True), (7, False)])
+def test_a_watcher_that_is_behind_or_away_when_a_round_ends_has_lost_something(ledger, position, is_complete):
+    history = SimpleNamespace(name="ann", position=position)
+    find_behind(ledger, [SimpleNamespace(history=history, is_complete=is_complete)], 7)
+
+    assert ["lost"] == kinds(ledger)
+
+
+def test_a_watcher_that_is_there_and_knows_everything_has_lost_nothing(ledger):
+    history = SimpleNamespace(name="ann", position=7)
+    find_behind(ledger, [SimpleNamespace(history=history, is_complete=True)], 7)
+
+    assert [] == ledger.findings
+
+
+def probe(*counts, ready=()):
+    node = SimpleNamespace(port=1)
+    return SimpleNamespace(
+        node=node, counts=list(counts), count=counts[-1] if counts else None, readiness=ready
+    )
+
+
+def test_a_fresh_count_above_the_players_is_of_ghosts(ledger):
+    counts = [Count(31.0, 7, stale=False), Count(31.0, 7, stale=True), Count(29.0, 7, stale=False)]
+    find_ghosts(ledger, [probe(count) for count in counts], players=5, since=30.0)
+
+    assert [("ghosts", 2)] == [(finding.kind, finding.times) for finding in ledger.findings]
+
+
+# What is promised
+
+
+def trial_of(*probes, diary=None, quiet=None):
+    load = SimpleNamespace(probes=list(probes), diary=diary or Diary(), quiet=quiet, chatters=[])
+    return Trial(SimpleNamespace(nodes=[]), load, rng=None)
+
+
+def are_kept(trial):
+    return [promise.is_kept for promise in trial.promises]
+
+
+def window_of(trial, began_at=10.0, ended_at=20.0):
+    return Window(trial.load, began_at, ended_at)
+
+
+def test_a_count_that_nobody_was_given_is_no_kept_promise():
+    trial = trial_of(probe(Count(11.0, 5, stale=True)), probe())
+    promise_known(trial, window_of(trial), "then")
+    promise_stale(trial, window_of(trial), "then", 0.5)
+
+    assert [False, False] == are_kept(trial)
+
+
+def test_counts_that_are_known_and_stale_are():
+    trial = trial_of(probe(Count(11.0, 5, stale=True)))
+    promise_known(trial, window_of(trial), "then")
+    promise_stale(trial, window_of(trial), "then", 0.5)
+
+    assert [True, True] == are_kept(trial)
+
+
+def test_what_never_came_is_not_a_matter_of_time():
+    trial = trial_of()
+    trial.promise_within("it comes", None, 1.0)
+    trial.promise_within("it comes", float("inf"), 1.0)
+    trial.promise_within("it comes", 2.0, 1.0)
+
+    assert [False, False, True] == [promise.is_of_time for promise in trial.promises]
+
+
+def test_a_command_that_was_asked_in_the_time_and_answered_later_counts():
+    diary = Diary()
+    for at, took_s in ((22.0, 5.0), (22.0, 1.0), (12.0, 5.0), (9.0, 1.0)):
+        diary.failures.append(Failure(at, "chat.send", 100, True, took_s))
+
+    assert [(22.0, 5.0), (12.0, 5.0)] == [
+        (each.at, each.took_s) for each in window_of(trial_of(diary=diary)).failures
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "noted"),
+    [
+        (TimeoutError(), [("subscribe", -1, False)]),
+        (Refused({"code": 103}), [("subscribe", 103, False)]),
+        (Refused({"code": 100, "temporary": True}), [("subscribe", 100, True)]),
+        (ConnectionResetError(), []),
+    ],
+)
+def test_a_subscription_that_is_refused_or_not_answered_is_noted(error, noted):
+    diary = Diary()
+    with pytest.raises(type(error)), diary.noting("subscribe"):
+        raise error
+
+    assert noted == [(each.method, each.code, each.is_temporary) for each in diary.failures]
+
+
+def test_a_socket_that_is_lost_without_a_goodbye_is_lost():
+    diary = Diary()
+    diary.closings = [
+        Closing(12.0, "laggard", "", None, is_ours=False),
+        Closing(12.0, "impatient", "", None, is_ours=True),
+    ]
+    trial = trial_of(diary=diary)
+    promise_sockets(trial, window_of(trial), "then", but=["laggard"])
+    diary.closings.append(Closing(12.0, "ann", "", None, is_ours=False))
+    promise_sockets(trial, window_of(trial), "then", but=["laggard"])
+
+    assert [True, False] == are_kept(trial)
+
+
+def test_a_fault_is_for_a_node_at_which_somebody_talks():
+    chatter = SimpleNamespace(socket=SimpleNamespace(url="ws://b"))
+    nodes = [SimpleNamespace(ws_url="ws://a"), SimpleNamespace(ws_url="ws://b")]
+    load = SimpleNamespace(chatters=[chatter, SimpleNamespace(socket=None)])
+    picked = [Trial(SimpleNamespace(nodes=nodes), load, random.Random(seed)).pick_node() for seed in range(9)]
+
+    assert [nodes[1]] * 9 == picked
+
+
+# A chat in which little is said
+
+
+@pytest.fixture
+def quiet():
+    nodes = [SimpleNamespace(ws_url=f"ws://{n}") for n in range(2)]
+    chat = QuietChat([], Diary(), nodes, "stream")
+    for listener in chat.listeners:
+        listener.history.subscribed(EPOCH, 0)
+    return chat
+
+
+def said_at_0(quiet, *, told):
+    quiet.ledger.acknowledged(Ack("speaker0", "k1", "m1", 1, "text 1", sent_at=11.0, acked_at=12.0))
+    for listener, at in zip(quiet.listeners, told, strict=False):
+        listener.history.took(1, message(1), at)
+
+
+@pytest.mark.parametrize(
+    ("told", "speakers", "is_kept"),
+    [
+        ([12.0, 13.0], [0], True),
+        ([12.0, 14.0], [0], False),
+        ([12.0], [0], False),
+        ([12.0, 13.0], [1], False),
+    ],
+)
+def test_in_a_quiet_chat_every_node_is_told_in_time_and_something_is_said(quiet, told, speakers, is_kept):
+    said_at_0(quiet, told=told)
+    trial = trial_of(quiet=quiet)
+    promise_quiet(trial, window_of(trial), "then", 1.5, speakers=speakers, listeners=[0, 1])
+
+    assert [is_kept] == are_kept(trial)
+
+
+def test_what_a_quiet_chat_loses_goes_where_the_other_findings_are():
+    findings = []
+    QuietChat(findings, Diary(), [], "stream").ledger.find("lost", "something")
+
+    assert 1 == len(findings)
+
+
+# What the processes say
+
+
+def event(**fields):
+    return json.dumps({"level": "info", "event": "something", **fields})
+
+
+def test_an_error_and_a_traceback_in_a_log_are_complaints_and_a_warning_is_none():
+    lines = [
+        event(),
+        event(level="warning", event="database_away"),
+        event(level="error", event="part_not_closed", part="node"),
+        event(level="info", event="odd", exception="Traceback (most recent call last): ValueError"),
+    ]
+
+    assert ["part_not_closed", "odd"] == [told.split()[0] for told in complaints_in(lines)]
+
+
+def test_a_traceback_that_is_no_event_is_one_complaint_with_its_end():
+    raw = ["Traceback (most recent call last):", '  File "x.py", line 1', "ImportError: nothing"]
+    complaints = list(complaints_in([event(), *raw, event(), '{"level": "in']))
+
+    assert ["\n".join(raw)] == complaints

@@ -25,7 +25,7 @@ class Watcher(Guest):
     def __init__(
         self, ledger: Ledger, name: str, diary: Diary, urls: Sequence[str], stream_id: str, **options: Any
     ) -> None:
-        super().__init__(diary, urls, **options)
+        super().__init__(diary, name, urls, **options)
         self.history: History = ledger.open_history(name, is_timed=self.IS_TIMED)
         self.count: Data | None = None
         """The newest viewer count that it was told."""
@@ -53,7 +53,7 @@ class Watcher(Guest):
         since = {"recover": True, "epoch": self._ledger.epoch, "offset": history.position}
         early: list[bytes] = []
         socket.on_push = early.append
-        reply = await socket.enter(self._chat, **(since if history.since is not None else {}))
+        reply = await self.subscribe(socket, self._chat, **(since if history.since is not None else {}))
         epoch, offset = reply["epoch"], reply.get("offset", 0)
         if history.since is None:
             history.subscribed(epoch, offset)
@@ -69,7 +69,7 @@ class Watcher(Guest):
 
     async def _enter_viewers(self, socket: Socket) -> None:
         self._count_seq = 0
-        reply = await socket.enter(self._viewers)
+        reply = await self.subscribe(socket, self._viewers)
         self._counted(read_data(reply["data"]), is_snapshot=True)
 
     def _pushed(self, socket: Socket, line: bytes) -> None:
@@ -148,7 +148,7 @@ class Device(Guest):
     """A person's other device: it is told how far the person has watched."""
 
     def __init__(self, ledger: Ledger, user: str, diary: Diary, urls: Sequence[str], **options: Any) -> None:
-        super().__init__(diary, urls, **options)
+        super().__init__(diary, f"device of {user}", urls, **options)
         self.rows: dict[str, Data] = {}
         """By content: the newest row that it was told."""
         self.told_at: dict[tuple[str, int], float] = {}
@@ -162,7 +162,7 @@ class Device(Guest):
         early: list[bytes] = []
         socket.on_push = early.append
         self._pushed_version.clear()
-        reply = await socket.enter(self._channel)
+        reply = await self.subscribe(socket, self._channel)
         for row in read_data(reply["data"]).continue_watching:
             self._took(row)
         socket.on_push = lambda line: self._pushed(socket, line)
