@@ -1,6 +1,7 @@
 """What is done to Redis, and what was promised about it."""
 
 import asyncio
+from collections import Counter
 from typing import Final
 
 import httpx
@@ -11,6 +12,7 @@ from tests.prove.trial import Trial, Window, lasting
 from tests.support.cluster import NodeProcess
 
 ALL: Final = range(NODES)
+INSUFFICIENT_STATE: Final = 3010
 QUIET_S: Final = 1.5
 COMPARED_S: Final = 6.0
 """A node that is cut off cannot tell the others: what was said there they find by comparing, after 5.5 s."""
@@ -49,10 +51,10 @@ class KillRedis:
         )
         promise_stale(trial, window, "Redis dead", min(5.0, self._seconds / 2))
         promise_known(trial, window, "Redis dead")
-        promise_sockets(trial, self._whole, "Redis dead")
+        _promise_sockets(trial, self._whole, "Redis dead")
         promise_quiet(trial, window, "Redis dead", QUIET_S, speakers=ALL, listeners=ALL)
         after = trial.after(self._whole, _AFTER_S)
-        promise_sockets(trial, after, "Redis back")
+        _promise_sockets(trial, after, "Redis back")
         if after.ended_at - after.began_at > _SHORT_S:
             promise_quiet(trial, after, "Redis back", QUIET_S, speakers=ALL, listeners=ALL)
         trial.promise_within("Redis back: normal within 5 s", trial.normal_s, 5)
@@ -85,7 +87,7 @@ class CutRedis:
         told = [self._window.told_s(probe, "bus") for probe in others]
         trial.promise("Redis cut: the other nodes stay ready", told == [None] * len(others))
         promise_known(trial, self._window, "Redis cut")
-        promise_sockets(trial, self._window, "Redis cut")
+        _promise_sockets(trial, self._window, "Redis cut")
         side = trial.site.nodes.index(self._node)
         elsewhere = [each for each in ALL if each != side]
         promise_quiet(
@@ -117,6 +119,17 @@ class SlowRedis:
         trial.promise("Redis slow: the nodes measure it", min(self._lags) >= _DELAY_S, f"lags {self._lags}")
         promise_known(trial, self._window, "Redis slow")
         promise_sockets(trial, self._window, "Redis slow")
+
+
+def _promise_sockets(trial: Trial, window: Window, when: str) -> None:
+    """Without the bus a person's channel begins anew with every change: a device that is told so more often
+    than a socket may subscribe again (core/pace.py) is sent away with 3010. Players report every second."""
+    devices = [player.device.name for player in trial.load.players]
+    promise_sockets(trial, window, when, but=devices)
+    codes = Counter(each.code for each in window.lost_sockets() if each.name in devices)
+    trial.promise(
+        f"{when}: other devices stay, or begin anew", codes.keys() <= {INSUFFICIENT_STATE}, f"{dict(codes)}"
+    )
 
 
 async def _lag_s(node: NodeProcess) -> float:
