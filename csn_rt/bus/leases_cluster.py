@@ -2,6 +2,7 @@
 
 Rule 1: one round trip per server, all at the same time. One that does not answer spoils only its own, and
         the map is looked at in the background: others do not wait for that.
+        Who did not answer last time is waited for only shortly, until it answers again.
 Rule 2: what a server refuses is asked again after another look at the map, a few times and not for long,
         because the others wait; with it all calls of that broadcast, so that the last one answers for all.
 Rule 3: ASK is not followed. Of the keys of a broadcast some are missing while nobody watches, and then both
@@ -24,6 +25,8 @@ _ATTEMPTS: Final = 4
 _RETRY_S: Final = 0.5
 # What has come in time from other servers must not be lost with what has not.
 _MARGIN_S: Final = 0.05
+# Ample for an answer, and little for those who wait for others'.
+_SILENT_S: Final = 0.1
 
 
 class LeaseCluster:
@@ -31,7 +34,7 @@ class LeaseCluster:
         self._slots = Slots(url)
         self._times = times
         self._servers: dict[str, LeaseServer] = {}
-        self._looking: asyncio.Task[SlotMap | None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     async def call(self, calls: Sequence[Ask]) -> list[Any]:
         loop = asyncio.get_running_loop()
@@ -67,25 +70,27 @@ class LeaseCluster:
         self, found: SlotMap, calls: Sequence[Ask], due: Iterable[int], answers: list[Any], within_s: float
     ) -> None:
         """Fill in the answers of the calls that are due."""
-        await self._keep_servers(found)
-        parts: dict[str, list[int]] = {}
+        old = self._keep_servers(found)
+        parts: dict[LeaseServer, list[int]] = {}
         for n in due:
             if (owner := self._owner(found, calls[n])) is not None:
-                parts.setdefault(owner, []).append(n)
+                parts.setdefault(self._servers[owner], []).append(n)
             else:
                 answers[n] = ClusterDownError("nobody owns the slot")
-        told = await asyncio.gather(
-            *(self._servers[owner].call([calls[n] for n in part], within_s) for owner, part in parts.items())
-        )
-        for part, part_answers in zip(parts.values(), told, strict=True):
-            for n, answer in zip(part, part_answers, strict=True):
-                answers[n] = answer
+        try:
+            await asyncio.gather(
+                *(_fill(server, calls, part, answers, within_s) for server, part in parts.items())
+            )
+        finally:
+            await asyncio.gather(*(server.close() for server in old))
 
-    async def _keep_servers(self, found: SlotMap) -> None:
+    def _keep_servers(self, found: SlotMap) -> list[LeaseServer]:
+        """Have those of the map; answers what is to be closed. It does not wait: others ask meanwhile."""
         for address in found.masters - self._servers.keys():
             self._servers[address] = LeaseServer(self._slots.server_url(address), self._times)
-        for address in self._servers.keys() - found.masters:
-            await self._servers.pop(address).close()
+        is_newest = found is self._slots.map  # else it cannot say who is old
+        old = self._servers.keys() - found.masters if is_newest else ()
+        return [self._servers.pop(address) for address in old]
 
     def _owner(self, found: SlotMap, call: Ask) -> str | None:
         return found.owners[key_slot(key_of(call.broadcast_id).encode())]
@@ -93,7 +98,20 @@ class LeaseCluster:
     def _look(self) -> None:
         """A server is away: perhaps another one has its slots already, which the next call will know."""
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._slots.refresh(self._slots.map), name="leases-look")
+            self._looking = asyncio.create_task(self._look_around(), name="leases-look")
+
+    async def _look_around(self) -> None:
+        silent = [server for server in self._servers.values() if server.is_silent]
+        await asyncio.gather(self._slots.refresh(self._slots.map), *(server.probe() for server in silent))
+
+
+async def _fill(
+    server: LeaseServer, calls: Sequence[Ask], part: Sequence[int], answers: list[Any], within_s: float
+) -> None:
+    within_s = min(within_s, _SILENT_S) if server.is_silent else within_s
+    told = await server.call([calls[n] for n in part], within_s)
+    for n, answer in zip(part, told, strict=True):
+        answers[n] = answer
 
 
 def _is_misplaced(answer: Any) -> bool:

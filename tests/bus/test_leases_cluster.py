@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 from csn_rt.bus.leases import Ask, Count, End, Hold, LeaseTimes
 from csn_rt.bus.leases_cluster import LeaseCluster
 from csn_rt.bus.leases_redis import RedisLeases
-from csn_rt.bus.leases_server import key_of
+from csn_rt.bus.leases_server import LeaseServer, key_of
+from csn_rt.bus.redis_slots import SLOTS, SlotMap
 from tests.support.redis_cluster import ClusterServer, RedisCluster
 
 LEASE_MS = 60_000
@@ -138,6 +139,65 @@ async def test_a_server_that_does_not_answer_spoils_only_its_own(leases, redis_c
 
     assert [None, 1] == [counts[0], counts[1].viewers]
     assert 1 == (await counted(leases, spoiled)).viewers
+
+
+async def test_who_did_not_answer_is_waited_for_only_shortly_until_it_answers(redis_cluster, monkeypatch):
+    call, waits = LeaseServer.call, []
+
+    async def note_how_long(server: LeaseServer, calls: list[Ask], within_s: float) -> list[object]:
+        if calls[0].broadcast_id == spoiled.broadcast_id:
+            waits.append(within_s)
+        return await call(server, calls, within_s)
+
+    monkeypatch.setattr(LeaseServer, "call", note_how_long)
+    stalled, other, _ = redis_cluster.masters()
+    spoiled, good = ask(broadcast_on(redis_cluster, stalled)), ask(broadcast_on(redis_cluster, other))
+    leases = RedisLeases(redis_cluster.url)
+    with capture_logs() as logs:
+        async with redis_cluster.proxy(stalled).stall():
+            counts = [await leases.count([spoiled, good]) for _ in range(3)]
+    back = await counted(leases, spoiled)
+    await leases.count([spoiled])
+    await leases.close()
+
+    assert [(None, 1)] * 3 == [(none, count.viewers) for none, count in counts]
+    assert 1 == back.viewers
+    assert [False, True, True] == [wait <= 0.1 for wait in waits[:3]]
+    assert waits[-1] > 0.5
+    assert 1 == [line["event"] for line in logs].count("leases_away")
+
+
+async def test_a_server_that_needs_longer_is_found_to_be_awake(leases, redis_cluster):
+    """To connect and to sign in may take longer than the others wait."""
+    first = ask(broadcast_on(redis_cluster, redis_cluster.masters()[0]))
+    await leases.count([first])
+    proxy = redis_cluster.proxy(redis_cluster.masters()[0])
+    async with proxy.stall():
+        assert [None] == await leases.count([first])
+    proxy.cut()
+    async with proxy.slow(0.06):  # one way
+        assert 1 == (await counted(leases, first)).viewers
+
+
+async def test_two_rounds_may_learn_at_once_that_servers_are_gone(leases, redis_cluster, monkeypatch):
+    asks = [ask(broadcast_on(redis_cluster, server)) for server in redis_cluster.masters()]
+    await leases.count(asks)
+    cluster, close = leases._servers, LeaseServer.close
+    closed: list[LeaseServer] = []
+
+    async def close_slowly(server: LeaseServer) -> None:
+        await asyncio.sleep(0)
+        closed.append(server)
+        await close(server)
+
+    monkeypatch.setattr(LeaseServer, "close", close_slowly)
+    [left, *_] = cluster._servers
+    cluster._slots.map = smaller = SlotMap([left] * SLOTS, frozenset({left}), frozenset({left}))
+
+    await asyncio.gather(*(cluster._ask(smaller, [], [], [], 1.0) for _ in range(2)))
+
+    assert [left] == list(cluster._servers)
+    assert 2 == len(closed)
 
 
 async def test_after_a_failover_the_counts_go_on(leases, redis_cluster):
