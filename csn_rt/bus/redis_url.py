@@ -11,7 +11,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
-from redis.asyncio.connection import parse_url
+from redis.exceptions import RedisError
+
+from csn_rt.bus.redis_connection import new_connection
 
 _SCHEMES: Final = ("redis", "rediss", "redis-cluster", "rediss-cluster")
 _PORT: Final = 6379
@@ -83,6 +85,6 @@ def _seed(text: str) -> str:
 
 def _check_server_url(url: str) -> None:
     try:
-        parse_url(url)
-    except ValueError:
+        new_connection(url)
+    except (TypeError, ValueError, RedisError):  # TypeError: an option that a connection does not have
         raise ValueError("is no address of a server, as redis://user:password@host:port/0 is") from None
