@@ -1,7 +1,8 @@
 """What the node needs of a bus: events between nodes, as fast as they come and with no promise.
 
 A message may be lost, come twice or out of order; offsets make that harmless. `publish` never waits: what
-cannot be sent is dropped and counted, because the log has it.
+cannot be sent is dropped and counted, because the log has it. The newest of a channel that was dropped may be
+sent later, so that receivers see what they lack.
 """
 
 from collections.abc import Callable

@@ -3,7 +3,7 @@
 Rule 1: what proves life, and how connections are kept, is the shards' business (redis_shard.py). The bus is
         up when all its shards are, and down when one is down.
 Rule 2: `status(True)` is told whenever the bus is up and messages may have been missed: after every
-        reconnect, and after a move from one shard to another.
+        reconnect, after a move from one shard to another, and when what was not subscribed in time is.
 Rule 3: nothing that arrives, and nothing that a receiver does with it, ends the reader.
 """
 
@@ -17,9 +17,9 @@ import uuid_utils
 from csn_rt.bus.base import BusDown, BusStatistics, Envelope
 from csn_rt.bus.redis_cluster import Cluster
 from csn_rt.bus.redis_connection import ANSWER_S
+from csn_rt.bus.redis_messages import Message, counted
 from csn_rt.bus.redis_shard import CANARY_PREFIX, PLAIN, Shard, name_of
 from csn_rt.bus.redis_url import check_url, is_cluster
-from csn_rt.bus.redis_writer import Message
 from csn_rt.wire.names import Channel
 
 log = structlog.get_logger(__name__)
@@ -94,12 +94,15 @@ class RedisBus:
         if self._shards.is_settled(channel):
             return
         if self._shards.refuses(channel):
+            self._shards.misses(channel)
             raise BusDown
         waiter = self._waiters.setdefault(channel, asyncio.get_running_loop().create_future())
         try:
             async with asyncio.timeout(ANSWER_S):
                 await asyncio.shield(waiter)
         except TimeoutError:
+            if channel in self._wanted:
+                self._shards.misses(channel)
             raise BusDown from None
 
     def unsubscribe(self, channel: Channel) -> None:
@@ -109,7 +112,7 @@ class RedisBus:
 
     async def close(self) -> None:
         """Send what is waiting, for a second at most, and end every task."""
-        await self._shards.close()
+        self._statistics.dropped += counted(await self._shards.close())
         self._is_closed = True
         for channel in list(self._waiters):
             self._give_up(channel)

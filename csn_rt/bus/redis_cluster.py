@@ -5,7 +5,8 @@ Rule 1: a channel is on the shard that owns its slot. When the map changes, the 
 Rule 2: the map is asked for when a server refuses something or is lost, and every ten seconds or so, because
         a server that is cut off from the others may still answer us well.
 Rule 3: what is published where its slot is no more is sent to the new owner, a few times at most. Then it is
-        dropped and counted, as what is published to a shard that is down.
+        dropped and counted, as what is published to a shard that is down. The newest of each channel that was
+        dropped is tried again whenever the map was read.
 Rule 4: every master is in use, because what people write here may be of any slot: one shard that is down, or
         one slot that nobody owns, and the bus is down. The other shards go on.
 """
@@ -15,6 +16,7 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -22,9 +24,9 @@ import structlog
 from redis.crc import key_slot
 
 from csn_rt.bus.base import BusStatistics
+from csn_rt.bus.redis_messages import Message, Untold
 from csn_rt.bus.redis_shard import CANARY_PREFIX, SHARDED, Hears, Shard, name_of
 from csn_rt.bus.redis_slots import SlotMap, Slots
-from csn_rt.bus.redis_writer import Message
 from csn_rt.wire.names import Channel
 
 log = structlog.get_logger(__name__)
@@ -53,6 +55,7 @@ class Cluster:
         """With their slots."""
         self._placed: dict[Channel, Shard] = {}
         self._astray: deque[Message] = deque()
+        self._untold = Untold()
         self._must_look = asyncio.Event()
         self._complainer: str | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -81,18 +84,21 @@ class Cluster:
         self._must_look.set()
         self._looking = asyncio.create_task(self._look_forever(), name="bus-cluster")
 
-    async def close(self) -> None:
+    async def close(self) -> list[Message]:
+        """Send what is waiting, for a second at most, and end every task; answers what was not sent."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
-        await asyncio.gather(*(shard.close() for shard in self._shards.values()), *self._retiring)
-        self._statistics.dropped += len(self._astray)
-        self._astray.clear()
+        retiring = asyncio.gather(*self._retiring)
+        unsent = await asyncio.gather(*(shard.close() for shard in self._shards.values()))
+        await retiring
+        astray, self._astray = self._astray, deque()
+        return [*chain.from_iterable(unsent), *astray]
 
     def publish(self, message: Message) -> None:
         shard = self._owner(key_slot(message.name))
         if shard is None:
-            self._statistics.dropped += message.is_counted
+            self._drop(message)
         else:
             shard.publish(message)
 
@@ -111,6 +117,11 @@ class Cluster:
     def refuses(self, channel: Channel) -> bool:
         """Whether it is known that a subscribe will not be answered."""
         return (shard := self._placed.get(channel)) is None or shard.is_down
+
+    def misses(self, channel: Channel) -> None:
+        """What is said there now may be missed: say so when it is joined."""
+        if (shard := self._placed.get(channel)) is not None:  # else it will be when it is placed
+            shard.misses(channel)
 
     # --- following the map
 
@@ -142,7 +153,7 @@ class Cluster:
             is_right = found.owners[key_slot(name)] == server
             shard.ask_again(name if is_right else self._canary_name(found, server))
         astray, self._astray = self._astray, deque()
-        for message in astray:
+        for message in (*astray, *self._untold.take(len(self._untold))):
             self.publish(message)
         self._hears.changed(has_gap=False)
 
@@ -160,9 +171,13 @@ class Cluster:
             )
             shard.start()
         for server in self._shards.keys() - found.masters:
-            retiring = asyncio.create_task(self._shards.pop(server).close(), name="bus-retiring")
+            retiring = asyncio.create_task(self._retire(self._shards.pop(server)), name="bus-retiring")
             self._retiring.add(retiring)
             retiring.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, shard: Shard) -> None:
+        for message in await shard.close():
+            self.publish(message)
 
     def _canary_name(self, found: SlotMap, server: str) -> bytes:
         return found.find_name(server, CANARY_PREFIX, self._node_id)
@@ -181,9 +196,15 @@ class Cluster:
 
     def _strayed(self, complainer: str | None, refused: Sequence[Message]) -> None:
         for message in refused:
-            if message.is_counted and message.refusals < _MOST_REFUSALS and len(self._astray) < _MOST_ASTRAY:
+            if message.is_canary:
+                continue
+            if message.refusals < _MOST_REFUSALS and len(self._astray) < _MOST_ASTRAY:
                 self._astray.append(msgspec.structs.replace(message, refusals=message.refusals + 1))
             else:
-                self._statistics.dropped += message.is_counted
+                self._drop(message)
         self._complainer = complainer or self._complainer
         self._must_look.set()
+
+    def _drop(self, message: Message) -> None:
+        self._statistics.dropped += message.is_counted
+        self._untold.keep(message)

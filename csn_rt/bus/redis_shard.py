@@ -22,9 +22,10 @@ from redis.asyncio.connection import AbstractConnection
 
 from csn_rt.bus.base import BusDown, BusStatistics
 from csn_rt.bus.redis_connection import ANSWER_S, back_off_s, connect, new_connection, read_reply
+from csn_rt.bus.redis_messages import Message
 from csn_rt.bus.redis_slots import REFUSALS
 from csn_rt.bus.redis_url import server_of
-from csn_rt.bus.redis_writer import Message, RedisWriter
+from csn_rt.bus.redis_writer import RedisWriter
 from csn_rt.bus.subscriptions import Subscriptions
 from csn_rt.wire.names import Channel
 
@@ -135,10 +136,12 @@ class Shard:
 
     @property
     def is_sure(self) -> bool:
-        return self._is_announced and not self._misses
+        """Whether all that is wanted is heard, as far as is known."""
+        is_deaf_to_some = bool(self._gaps) or self._has_refused
+        return self._is_announced and not self._misses and not is_deaf_to_some
 
-    async def close(self) -> None:
-        """Send what is waiting, for a second at most, and end every task."""
+    async def close(self) -> list[Message]:
+        """Send what is waiting, for a second at most, and end every task; answers what was not sent."""
         if self.is_up:
             await self._writer.wait_drained(ANSWER_S)
         self.is_up = False
@@ -148,19 +151,25 @@ class Shard:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         await asyncio.sleep(0)  # the transports close in the loop's next turn
+        return self._writer.unsent()
 
     def publish(self, message: Message) -> None:
         if self.is_down:
-            self._statistics.dropped += message.is_counted
+            self._writer.drop(message)
         else:
             self._writer.put(message)
 
     def want(self, channel: Channel, *, is_moved: bool = False) -> None:
         """Subscribe; `is_moved`: it was subscribed elsewhere until now."""
         self._subscriptions.want(channel)
-        if is_moved and self._is_announced:
-            self._gaps.add(channel)
         self._has_asks.set()
+        if is_moved:
+            self.misses(channel)
+
+    def misses(self, channel: Channel) -> None:
+        """What is said there now may be missed: say so when it is joined."""
+        if not self._subscriptions.is_settled(channel):
+            self._gaps.add(channel)
 
     def unwant(self, channel: Channel) -> None:
         self._subscriptions.unwant(channel)
@@ -183,34 +192,35 @@ class Shard:
         if self._has_refused or not self._is_canary_joined:
             self._has_refused = False
             self._asks_canary = not self._is_canary_joined
-            refused = self._subscriptions.ask_again()
-            if self._is_announced:
-                self._gaps.update(refused)
+            self._gaps.update(self._subscriptions.ask_again())
             self._has_asks.set()
 
     # --- listening
 
     async def _listen_forever(self) -> None:
         while True:
-            connection = new_connection(self._url)
             self._is_announced = False
             self._subscriptions.lost()
             self._gaps.clear()
-            self._has_filled = False
+            self._has_filled = self._has_refused = False
             self._asks_canary, self._is_canary_joined = True, False
             try:
-                async with asyncio.timeout(ANSWER_S):
-                    await connect(connection)
-                await _first_to_end(self._read(connection), self._ask(connection), self._end_if_deaf())
+                await self._listen(new_connection(self._url))
             except Exception as exc:  # noqa: BLE001  whatever it is, the way out is a new connection
                 if self._failures == 0:  # the first of a row says it all
                     error = f"{type(exc).__name__}: {exc}"
                     log.warning("bus_connection_lost", server=self.server, error=error)
                 self._strayed(None, ())
-            finally:
-                await connection.disconnect(nowait=True)
             await asyncio.sleep(back_off_s(self._failures))
             self._failures += 1
+
+    async def _listen(self, connection: AbstractConnection) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await connect(connection)
+            await _first_to_end(self._read(connection), self._ask(connection), self._end_if_deaf())
+        finally:
+            await connection.disconnect(nowait=True)
 
     async def _read(self, connection: AbstractConnection) -> None:
         verbs = self._verbs
@@ -263,7 +273,7 @@ class Shard:
             self._hears.joined(channel)
             if channel in self._gaps:
                 self._gaps.remove(channel)
-                self._has_filled = True
+                self._has_filled |= self._is_announced  # else it is told with the announcement
                 self._tell_of_gaps()
 
     def _unsubscribed(self, name: bytes) -> None:
@@ -319,7 +329,7 @@ class Shard:
 
     def _send_canary(self) -> None:
         payload = self._encode((self._life, time.monotonic()))
-        self._writer.put(Message(self.canary_name, payload, is_counted=False))
+        self._writer.put(Message(self.canary_name, payload, is_canary=True, is_counted=False))
 
     def _canary_came(self, life: str, sent_at: float) -> None:
         if life != self._life:

@@ -1,6 +1,7 @@
 """Publishes to Redis: one task, one connection, natural batches.
 
-Rule 1: `put` never waits. What does not fit is dropped and counted.
+Rule 1: `put` never waits. What does not fit is dropped and counted. The newest of each channel that was
+        dropped is sent after the next batch that is.
 Rule 2: all that is waiting goes in one round trip; meanwhile the next batch gathers.
 Rule 3: what a server of a cluster refuses is given back, message by message; the rest of the batch was sent.
 Rule 4: a batch is tried again once if the connection turns out to be closed, because that is only noticed by
@@ -12,13 +13,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-import msgspec
 import structlog
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from csn_rt.bus.base import BusStatistics
 from csn_rt.bus.redis_connection import ANSWER_S, back_off_s, connect, new_connection, read_reply
+from csn_rt.bus.redis_messages import Message, Untold, counted
 from csn_rt.bus.redis_slots import REFUSALS
 
 log = structlog.get_logger(__name__)
@@ -26,16 +27,6 @@ log = structlog.get_logger(__name__)
 MAX_WAITING = 10_000
 MAX_WAITING_BYTES = 16 * 1024 * 1024
 MAX_BATCH = 500
-
-
-class Message(msgspec.Struct, frozen=True):
-    name: bytes
-    """Redis' name of the channel."""
-    payload: bytes
-    is_counted: bool = True
-    """False for canaries."""
-    refusals: int = 0
-    """How often a server said that it belongs elsewhere."""
 
 
 class RedisWriter:
@@ -52,6 +43,8 @@ class RedisWriter:
         self._refused = refused
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
+        self._under_way: list[Message] = []
+        self._untold = Untold()
         self._has_work = asyncio.Event()
         self._is_drained = asyncio.Event()
         self._is_drained.set()
@@ -62,12 +55,16 @@ class RedisWriter:
     def put(self, message: Message) -> None:
         size = len(message.payload)
         if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES:
-            self._statistics.dropped += message.is_counted
+            self.drop(message)
             return
         self._waiting.append(message)
         self._waiting_bytes += size
         self._has_work.set()
         self._is_drained.clear()
+
+    def drop(self, message: Message) -> None:
+        self._statistics.dropped += message.is_counted
+        self._untold.keep(message)
 
     async def wait_drained(self, most_s: float) -> None:
         """Return when nothing is waiting or under way, or after that time."""
@@ -75,21 +72,22 @@ class RedisWriter:
             async with asyncio.timeout(most_s):
                 await self._is_drained.wait()
 
+    def unsent(self) -> list[Message]:
+        """After the end: what was waiting, what nobody was told of, and what may have been sent or not."""
+        left = [*self._under_way, *self._take(len(self._waiting)), *self._untold.take(len(self._untold))]
+        self._under_way = []
+        return [message for message in left if not message.is_canary]
+
     async def run(self) -> None:
         """Write for ever; ends by cancellation only."""
         try:
             while True:
                 await self._has_work.wait()
-                batch = self._take()
-                refused = await self._send(batch)
-                if refused is None:
-                    self._statistics.dropped += _counted(batch)
-                    self._failures += 1
-                else:
-                    self._statistics.published += _counted(batch) - _counted(refused)
-                    self._failures = 0
-                    if refused:
-                        self._refused(refused)
+                await self._write(self._take(MAX_BATCH))
+                while not self._failures and self._untold:
+                    await self._write(self._untold.take(MAX_BATCH))
+                    if self._waiting:
+                        break  # it has the next turn
                 if not self._waiting:
                     self._is_drained.set()
                 if self._failures:
@@ -97,8 +95,22 @@ class RedisWriter:
         finally:
             await self._disconnect()
 
-    def _take(self) -> list[Message]:
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+    async def _write(self, batch: list[Message]) -> None:
+        self._under_way = batch
+        refused = await self._send(batch)
+        self._under_way = []
+        if refused is None:
+            self._failures += 1
+            for message in batch:
+                self.drop(message)
+        else:
+            self._statistics.published += counted(batch) - counted(refused)
+            self._failures = 0
+            if refused:
+                self._refused(refused)
+
+    def _take(self, most: int) -> list[Message]:
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), most))]
         self._waiting_bytes -= sum(len(message.payload) for message in batch)
         if not self._waiting:
             self._has_work.clear()
@@ -137,7 +149,3 @@ class RedisWriter:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.disconnect(nowait=True)
-
-
-def _counted(messages: Sequence[Message]) -> int:
-    return sum(message.is_counted for message in messages)

@@ -11,15 +11,17 @@ import redis.asyncio as redis
 from redis.asyncio.connection import AbstractConnection
 from structlog.testing import capture_logs
 
-from csn_rt.bus import redis_writer
-from csn_rt.bus.base import BusDown, Envelope
+from csn_rt.bus import redis_shard, redis_writer
+from csn_rt.bus.base import BusDown, BusStatistics, Envelope
 from csn_rt.bus.redis import RedisBus
-from csn_rt.bus.redis_connection import BACK_OFF_MOST_S, back_off_s, read_reply
+from csn_rt.bus.redis_connection import BACK_OFF_MOST_S, back_off_s, new_connection, read_reply
+from csn_rt.bus.redis_messages import Message
+from csn_rt.bus.redis_shard import PLAIN, Shard
 from csn_rt.wire.names import Channel
 from tests.support.buses import BehindRedis, Listener, eventually
 from tests.support.proxy import Proxy
 
-A = Channel("a")
+A, B = Channel("a"), Channel("b")
 
 
 @pytest.fixture
@@ -33,6 +35,43 @@ async def ann(proxy: Proxy) -> AsyncIterator[Listener]:
     listener = await Listener(BehindRedis(proxy).new_bus()).start()
     yield listener
     await listener.bus.close()
+
+
+@pytest.fixture
+async def bob(redis_url: str) -> AsyncIterator[Listener]:
+    """His way to Redis is always good."""
+    listener = await Listener(RedisBus(redis_url, "bob")).start()
+    await listener.bus.subscribe(A)
+    await listener.bus.subscribe(B)
+    yield listener
+    await listener.bus.close()
+
+
+class Owner:
+    """Of one shard, which it starts; keeps what it is told."""
+
+    def __init__(self, url: str) -> None:
+        self.gaps: list[bool] = []
+        self.shard = Shard(
+            url,
+            b"csn-canary:ann",
+            verbs=PLAIN,
+            hears=self,
+            strayed=lambda *_: None,
+            statistics=BusStatistics(),
+            life="1",
+            canary_s=60.0,
+        )
+        self.shard.start()
+
+    def message_came(self, name: bytes, payload: bytes) -> None: ...
+
+    def malformed(self, name: bytes, error: Exception) -> None: ...
+
+    def joined(self, channel: Channel) -> None: ...
+
+    def changed(self, *, has_gap: bool) -> None:
+        self.gaps.append(has_gap)
 
 
 async def test_a_cut_too_short_to_be_noticed_is_told_as_up_again(ann: Listener, proxy: Proxy):
@@ -106,7 +145,7 @@ async def test_a_stall_is_noticed_by_its_canaries_alone(ann: Listener, proxy: Pr
     said = ann.say(A)
 
     await eventually(lambda: said in ann.received)
-    assert [True, False, True] == ann.told
+    assert [True, False, True] == ann.told[:3], "once more if b was joined on a connection that went on"
 
 
 async def test_a_deaf_connection_is_thrown_away(redis_url: str, monkeypatch: pytest.MonkeyPatch):
@@ -147,6 +186,90 @@ async def test_a_subscribe_without_an_answer_fails_after_a_second(redis_url: str
     assert 0.9 < waited_s < 2.0
 
 
+async def test_channels_that_are_joined_too_late_are_told_as_a_gap_once(redis_url: str):
+    async with Proxy(redis_url) as proxy:
+        ann = await Listener(RedisBus(proxy.url, "ann", canary_s=1.0)).start()
+        async with proxy.stall():
+            late = (ann.bus.subscribe(channel) for channel in (A, B))
+            errors = await asyncio.gather(*late, return_exceptions=True)
+            assert [BusDown, BusDown] == [type(error) for error in errors]
+            assert [True] == ann.told
+        await eventually(lambda: ann.bus.is_sure)
+        await ann.bus.close()
+
+    assert [True, True] == ann.told
+
+
+async def test_a_channel_that_is_given_up_before_it_is_joined_is_no_gap(redis_url: str):
+    async with Proxy(redis_url) as proxy:
+        ann = await Listener(RedisBus(proxy.url, "ann", canary_s=1.0)).start()
+        async with proxy.stall():
+            with pytest.raises(BusDown):
+                await ann.bus.subscribe(A)
+            ann.bus.unsubscribe(A)
+        await ann.bus.subscribe(B)
+        await eventually(lambda: ann.bus.is_sure)
+        await ann.bus.close()
+
+    assert [True] == ann.told
+
+
+async def test_a_channel_that_moves_to_a_shard_before_its_canary_is_back_is_told_when_it_is_joined(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    is_back, may_be_heard = asyncio.Event(), asyncio.Event()
+
+    async def read_but_hold_canaries(connection: AbstractConnection) -> Any:
+        reply = await read_reply(connection)
+        if reply[0] == PLAIN.message:
+            is_back.set()
+            await may_be_heard.wait()
+        return reply
+
+    monkeypatch.setattr(redis_shard, "read_reply", read_but_hold_canaries)
+    owner = Owner(redis_url)
+    async with asyncio.timeout(5):
+        await is_back.wait()
+
+    owner.shard.want(A, is_moved=True)
+    may_be_heard.set()
+    await eventually(lambda: owner.shard.is_settled(A))
+    await owner.shard.close()
+
+    assert [True, True] == owner.gaps, "the announcement, and the channel"
+
+
+async def test_a_shard_that_misses_a_channel_is_not_sure(redis_url: str):
+    owner = Owner(redis_url)
+    await eventually(lambda: owner.shard.is_sure)
+
+    owner.shard.misses(A)
+
+    assert owner.shard.is_up
+    assert not owner.shard.is_sure
+    await owner.shard.close()
+
+
+async def test_a_connection_that_cannot_be_made_is_tried_again(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    faults = [TypeError("unexpected keyword argument")]
+
+    def fail_once(url: str) -> AbstractConnection:
+        if faults:
+            raise faults.pop()
+        return new_connection(url)
+
+    monkeypatch.setattr(redis_shard, "new_connection", fail_once)
+    ann = await Listener(RedisBus(redis_url, "ann")).start()
+    try:
+        await eventually(lambda: ann.bus.is_up)
+    finally:
+        await ann.bus.close()
+
+    assert [] == faults
+
+
 async def test_without_redis_start_returns_and_the_bus_comes_up_later(redis_url: str):
     async with Proxy(redis_url) as proxy:
         async with proxy.unreachable():
@@ -172,6 +295,57 @@ async def test_a_message_is_sent_although_its_connection_was_closed_while_idle(a
 
     assert [said] == await ann.heard(1)
     assert 0 == ann.bus.statistics().dropped
+
+
+async def test_what_one_node_dropped_while_down_others_hear_of_by_the_newest_of_each_channel(
+    ann: Listener, bob: Listener, proxy: Proxy
+):
+    async with proxy.unreachable():
+        await eventually(lambda: not ann.bus.is_up)
+        for offset in (1, 2, 3):
+            ann.say(A, offset)
+        ann.say(B, 7)
+
+    assert {(A, 3), (B, 7)} == {(each.channel, each.offset) for each in await bob.heard(2)}
+    assert (0, 4) == (ann.bus.statistics().published, ann.bus.statistics().dropped)
+
+
+async def test_of_a_batch_that_failed_others_hear_the_newest(ann: Listener, bob: Listener, proxy: Proxy):
+    async with proxy.unreachable():
+        said = [ann.say(A, offset) for offset in (1, 2, 3)]
+        await eventually(lambda: ann.bus.statistics().dropped == 3)
+
+    assert said[2:] == await bob.heard(1)
+
+
+async def test_what_fails_when_it_is_told_late_is_kept_and_counted_once(
+    ann: Listener, bob: Listener, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+):
+    exchange, failed = redis_writer.RedisWriter._exchange, 0
+
+    async def fail_four_times(writer: redis_writer.RedisWriter, batch: list[Message]) -> list[Message]:
+        nonlocal failed
+        if failed < 4 and any(message.name == b"csn:a" for message in batch):
+            failed += 1
+            raise ConnectionResetError
+        return await exchange(writer, batch)
+
+    async with proxy.unreachable():
+        await eventually(lambda: not ann.bus.is_up)
+        monkeypatch.setattr(redis_writer.RedisWriter, "_exchange", fail_four_times)
+        said = ann.say(A)
+
+    assert [said] == await bob.heard(1)
+    assert (4, 1) == (failed, ann.bus.statistics().dropped)
+
+
+async def test_what_is_not_sent_before_the_end_is_counted(ann: Listener, proxy: Proxy):
+    async with proxy.stall():
+        ann.say(A)
+        await ann.bus.close()
+        await ann.bus.close()
+
+    assert (0, 1) == (ann.bus.statistics().published, ann.bus.statistics().dropped)
 
 
 async def test_the_lag_is_that_of_the_way_through_redis(ann: Listener, proxy: Proxy):
@@ -230,6 +404,16 @@ async def test_what_does_not_fit_is_dropped_and_counted(
         ann.say(A, offset)
 
     assert 900 <= ann.bus.statistics().dropped <= 910
+
+
+async def test_of_what_did_not_fit_others_hear_the_newest(
+    ann: Listener, bob: Listener, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(redis_writer, "MAX_WAITING", 100)
+
+    said = [ann.say(A, offset) for offset in range(1000)]
+
+    await eventually(lambda: said[-1] in bob.received)
 
 
 async def test_bytes_that_do_not_fit_are_dropped_and_counted(ann: Listener, monkeypatch: pytest.MonkeyPatch):

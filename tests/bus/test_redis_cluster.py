@@ -10,8 +10,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from csn_rt.bus import redis_cluster as cluster_module
+from csn_rt.bus import redis_writer
 from csn_rt.bus.base import BusDown
 from csn_rt.bus.redis import RedisBus
+from csn_rt.bus.redis_messages import Message
+from csn_rt.bus.redis_writer import RedisWriter
 from csn_rt.wire.names import Channel
 from tests.support.buses import Listener, eventually
 from tests.support.redis_cluster import RedisCluster
@@ -68,6 +71,20 @@ async def ann(listen: MakeListener) -> Noting:
 @pytest.fixture
 async def bob(listen: MakeListener) -> Noting:
     return await listen("bob")
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names under which servers took messages."""
+    exchange, taken = RedisWriter._exchange, []
+
+    async def note_what_is_taken(writer: RedisWriter, batch: list[Message]) -> list[Message]:
+        refused = await exchange(writer, batch)
+        taken.extend(message.name.decode() for message in batch if message not in refused)
+        return refused
+
+    monkeypatch.setattr(RedisWriter, "_exchange", note_what_is_taken)
+    return taken
 
 
 def offsets(listener: Listener, channel: str) -> list[int]:
@@ -234,7 +251,9 @@ async def test_what_is_published_where_the_slot_was_arrives_where_it_is(
     assert (50, 0) == (ann.bus.statistics().published, ann.bus.statistics().dropped)
 
 
-async def test_what_nobody_takes_is_given_up_and_counted(ann: Listener, redis_cluster: RedisCluster):
+async def test_what_nobody_takes_is_given_up_and_counted_and_told_when_somebody_does(
+    ann: Listener, redis_cluster: RedisCluster, taken: list[str]
+):
     source, target, _ = redis_cluster.masters()
     channel = redis_cluster.channel_on(source, "torn")
     slot_of = cluster_module.key_slot(f"csn:{channel}".encode())
@@ -247,6 +266,42 @@ async def test_what_nobody_takes_is_given_up_and_counted(ann: Listener, redis_cl
     finally:
         for server in redis_cluster.masters():
             server.admin.execute_command("CLUSTER SETSLOT", slot_of, "NODE", source.id)
+
+    await eventually(lambda: f"csn:{channel}" in taken)
+    assert (0, 1) == (ann.bus.statistics().published, ann.bus.statistics().dropped)
+
+
+async def test_what_a_master_that_is_replaced_did_not_take_its_replica_is_given(
+    ann: Noting, redis_cluster: RedisCluster, taken: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(redis_writer, "back_off_s", lambda _attempt: 60.0)  # what waits goes on waiting
+    master = redis_cluster.replicated()
+    failing, waiting = redis_cluster.channel_on(master, "f"), redis_cluster.channel_on(master, "w")
+    with redis_cluster.stopped(master):
+        ann.say(failing)
+        await asyncio.sleep(0.05)
+        ann.say(waiting)
+
+        await eventually(lambda: {f"csn:{failing}", f"csn:{waiting}"} <= set(taken), FAILOVER_S)
+
+
+async def test_while_it_is_not_known_what_was_refused_the_bus_is_not_sure(
+    listen: MakeListener, redis_cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cluster_module.Cluster, "_strayed", lambda *_: None)  # the map stays old
+    bob = await listen("bob")
+    source, target, _ = redis_cluster.masters()
+    channel = redis_cluster.channel_on(source, "moved")
+    await asyncio.to_thread(redis_cluster.migrate, f"csn:{channel}", target)
+    await eventually(lambda: bob.bus.is_sure)
+
+    subscribing = asyncio.create_task(bob.bus.subscribe(Channel(channel)))
+    await eventually(lambda: not bob.bus.is_sure, within_s=0.8)
+
+    assert bob.bus.is_up
+    assert not subscribing.done()
+    with pytest.raises(BusDown):
+        await subscribing
 
 
 async def test_a_canary_goes_with_the_slots_of_its_shard(ann: Listener, redis_cluster: RedisCluster):
@@ -416,7 +471,7 @@ async def test_close_is_quick_while_the_cluster_does_not_answer(ann: Listener, r
 
 
 async def test_a_slot_that_nobody_owns_is_down_and_the_others_go_on(
-    ann: Listener, redis_cluster: RedisCluster
+    ann: Listener, redis_cluster: RedisCluster, taken: list[str]
 ):
     source, other, _ = redis_cluster.masters()
     torn, whole = redis_cluster.channel_on(source, "torn"), redis_cluster.channel_on(other)
@@ -430,6 +485,7 @@ async def test_a_slot_that_nobody_owns_is_down_and_the_others_go_on(
         dropped = ann.bus.statistics().dropped
         ann.say(torn)
         assert dropped + 1 == ann.bus.statistics().dropped
+        assert f"csn:{torn}" not in taken
         with pytest.raises(BusDown):
             await ann.bus.subscribe(Channel(torn))
         said = ann.say(whole)
@@ -437,6 +493,7 @@ async def test_a_slot_that_nobody_owns_is_down_and_the_others_go_on(
     finally:
         source.admin.execute_command("CLUSTER ADDSLOTS", slot)
     await eventually(lambda: ann.bus.is_up)
+    await eventually(lambda: f"csn:{torn}" in taken)
 
     said = ann.say(torn)
     await eventually(lambda: said in ann.received)
