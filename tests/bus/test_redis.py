@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from csn_rt.bus import redis_shard, redis_writer
 from csn_rt.bus.base import BusDown, BusStatistics, Envelope
 from csn_rt.bus.redis import RedisBus
-from csn_rt.bus.redis_connection import BACK_OFF_MOST_S, back_off_s, new_connection, read_reply
+from csn_rt.bus.redis_connection import BACK_OFF_MOST_S, back_off_s, connect, new_connection, read_reply
 from csn_rt.bus.redis_messages import Message
 from csn_rt.bus.redis_shard import PLAIN, Shard
 from csn_rt.wire.names import Channel
@@ -214,8 +214,59 @@ async def test_a_channel_that_is_given_up_before_it_is_joined_is_no_gap(redis_ur
     assert [True] == ann.told
 
 
-async def test_a_channel_that_moves_to_a_shard_before_its_canary_is_back_is_told_when_it_is_joined(
+async def test_a_channel_that_was_refused_while_down_is_told_as_a_gap_when_it_is_joined_later(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    held: list[Any] = []
+    may_be_joined = asyncio.Event()
+
+    async def read_but_hold_joins(connection: AbstractConnection) -> Any:
+        if held and may_be_joined.is_set():
+            return held.pop()
+        reply = await read_reply(connection)
+        if reply[:2] == [PLAIN.subscribed, b"csn:a"]:
+            held.append(reply)
+            reply = await read_reply(connection)
+        return reply
+
+    monkeypatch.setattr(redis_shard, "read_reply", read_but_hold_joins)
+    ann = await Listener(RedisBus(redis_url, "ann", canary_s=0.3)).start()
+    ann.bus._shards._went_down()
+    with pytest.raises(BusDown):
+        await ann.bus.subscribe(A)
+    await eventually(lambda: ann.bus.is_up and bool(held))
+
+    may_be_joined.set()
+    await eventually(lambda: ann.bus._shards.is_settled(A))
+    await ann.bus.close()
+
+    assert [True, False, True, True] == ann.told
+
+
+async def test_a_channel_that_is_joined_before_the_announcement_is_told_with_it(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    may_connect = asyncio.Event()
+
+    async def connect_later(connection: AbstractConnection) -> None:
+        await may_connect.wait()
+        await connect(connection)
+
+    monkeypatch.setattr(redis_shard, "connect", connect_later)
+    owner = Owner(redis_url)
+    await asyncio.sleep(0.05)
+
+    owner.shard.want(A, is_moved=True)
+    may_connect.set()
+    await eventually(lambda: owner.shard.is_sure)
+    await owner.shard.close()
+
+    assert [True] == owner.gaps
+
+
+@pytest.mark.parametrize("is_moved", [True, False], ids=["moved", "asked again"])
+async def test_a_channel_that_is_asked_for_before_the_canary_is_back_is_told_when_it_is_joined(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, is_moved: bool
 ):
     is_back, may_be_heard = asyncio.Event(), asyncio.Event()
 
@@ -231,7 +282,10 @@ async def test_a_channel_that_moves_to_a_shard_before_its_canary_is_back_is_told
     async with asyncio.timeout(5):
         await is_back.wait()
 
-    owner.shard.want(A, is_moved=True)
+    owner.shard.want(A, is_moved=is_moved)
+    if not is_moved:
+        owner.shard._refused("a channel of which nobody says which")
+        owner.shard.ask_again(owner.shard.canary_name)
     may_be_heard.set()
     await eventually(lambda: owner.shard.is_settled(A))
     await owner.shard.close()
