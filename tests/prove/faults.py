@@ -8,6 +8,7 @@ from tests.prove.promises import promise_no_refusal, promise_sockets
 from tests.prove.trial import Trial, Window
 
 SLOW: Final = 3008
+_GO_ON_S: Final = 6.0
 
 
 class Calm:
@@ -34,7 +35,7 @@ class SlowSockets:
     name = "sockets that stop reading"
     touches = frozenset({"sockets"})
 
-    def __init__(self, seconds: float = 16.0, padding: int = 400) -> None:
+    def __init__(self, seconds: float = 19.0, padding: int = 400) -> None:
         self._seconds = seconds
         self._padding = padding
         self._window: Window
@@ -49,8 +50,11 @@ class SlowSockets:
             self._paused = [each.name for each in load.laggards if each.socket is not None]
             for socket in paused:
                 socket.pause()
-            await asyncio.sleep(self._seconds)
+            # One after another: whoever reads too late finds its goodbye dropped, and too early has stayed.
+            one_by_one_s = min(_GO_ON_S, self._seconds / 2)
+            await asyncio.sleep(self._seconds - one_by_one_s)
             for socket in paused:
+                await asyncio.sleep(one_by_one_s / len(paused))
                 socket.go_on()
             await asyncio.sleep(1.0)  # to read the goodbyes
         for chatter in load.chatters:

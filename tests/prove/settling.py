@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from tests.prove.checker import Ledger
+from tests.prove.checker import Ack, Ledger
 from tests.prove.load import Load
 from tests.prove.probe import Probe
 from tests.prove.site import Site
@@ -44,6 +44,12 @@ def find_behind(ledger: Ledger, watchers: Sequence[Watcher], head: int) -> None:
         if not (each.is_complete and each.history.position >= head):
             where = "is not there, or reads what it missed," if not each.is_complete else "is"
             ledger.find("lost", f"{each.history.name} {where} at {each.history.position} of {head}")
+
+
+def find_silence(ledger: Ledger, acks: Sequence[Ack]) -> None:
+    """In a round in which nothing was acknowledged nothing could be lost."""
+    if not acks:
+        ledger.find("lost", "nothing was acknowledged")
 
 
 def find_ghosts(ledger: Ledger, probes: Sequence[Probe], players: int, since: float) -> None:

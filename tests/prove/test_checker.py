@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.prove.checker import Ack, Ledger
 from tests.prove.database import compare_acknowledged, compare_log, compare_messages
 from tests.prove.probe import Count
-from tests.prove.settling import find_behind, find_ghosts
+from tests.prove.settling import find_behind, find_ghosts, find_silence
 from tests.prove.told import Data, Publication, User
 
 EPOCH = "abcdefgh"
@@ -372,6 +372,13 @@ def test_a_watcher_that_is_there_and_knows_everything_has_lost_nothing(ledger):
     find_behind(ledger, [SimpleNamespace(history=history, is_complete=True)], 7)
 
     assert [] == ledger.findings
+
+
+def test_a_round_in_which_nothing_was_acknowledged_has_shown_nothing(ledger):
+    find_silence(ledger, [ack(1)])
+    find_silence(ledger, [])
+
+    assert ["lost"] == kinds(ledger)
 
 
 def probe(*counts):

@@ -18,7 +18,7 @@ from tests.prove.checker import KINDS, Ack, Finding, Kind
 from tests.prove.client import Closing, Failure, now
 from tests.prove.load import Load
 from tests.prove.probe import Count, Probe
-from tests.prove.settling import look_for_ghosts, settle
+from tests.prove.settling import find_silence, look_for_ghosts, settle
 from tests.prove.site import Site
 from tests.support.cluster import NodeProcess
 
@@ -202,8 +202,7 @@ async def run_round(fault: Fault, trial: Trial, *, waits_for_ghosts: bool = True
     await settle(load, trial.site)
     acks = load.ledger.acks[first_ack:]
     judge_all(load, first_acks)
-    if not acks:
-        load.ledger.find("lost", "nothing was acknowledged in this round")
+    find_silence(load.ledger, acks)
     fault.judge(trial)
     if load.problem is not None:
         raise load.problem

@@ -118,21 +118,13 @@ class Watcher(Guest):
 
 
 class Laggard(Watcher):
-    """One whose socket takes little at a time, and which stops reading when told to: nobody waits for it."""
+    """One whose socket takes little at a time, and which may be told to stop reading: nobody waits for it."""
 
     IS_TIMED = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._options = {"socket_factory": _small_socket}
-
-    def pause(self) -> None:
-        if self.socket is not None:
-            self.socket.pause()
-
-    def go_on(self) -> None:
-        if self.socket is not None:
-            self.socket.go_on()
 
 
 def _small_socket(_url: object) -> socket.socket:
