@@ -12,6 +12,7 @@ from websockets.frames import Frame
 
 from csn_rt.edge.server import MAX_MESSAGE_BYTES
 from csn_rt.wire import names
+from csn_rt.wire.frames import DEFLATE_FROM_BYTES
 from csn_rt.wire.roles import Role
 from tests.support.fans import Fan, Room, until
 from tests.support.nodes import RunningNode, running_node, token
@@ -119,6 +120,22 @@ async def test_what_is_compressed_is_less_than_half(node, stream_id):
         event = await fan.sees(LONG.strip())
 
     assert len(watched.compressed[0]) < len(json.dumps(event)) / 2
+
+
+async def test_what_one_socket_alone_is_answered_is_not_compressed(node, stream_id):
+    """Or a client could make the node compress for it, again and again."""
+    watched = Watched()
+    async with speaker(node) as ann, viewer(node, stream_id, watched) as fan:
+        await say(ann, stream_id, LONG.strip())
+        await fan.sees(LONG.strip())
+        shared = len(watched.compressed)
+        await fan.send(id=3, rpc={"method": "chat.history", "data": {"stream_id": stream_id}})
+        async with asyncio.timeout(10):
+            while LONG.strip() not in (reply := str(await fan.ws.recv())):
+                pass
+
+    assert len(reply) > DEFLATE_FROM_BYTES
+    assert len(watched.compressed) == shared == 1
 
 
 async def test_a_small_frame_is_sent_as_it_is(node, stream_id):
