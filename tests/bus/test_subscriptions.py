@@ -12,8 +12,8 @@ from csn_rt.wire.names import Channel
 CHANNELS = st.sampled_from([Channel("a"), Channel("b"), Channel("c")])
 
 
-class Wanting(RuleBasedStateMachine):
-    """The server holds commands in a line; each is answered when its turn comes."""
+class Asking(RuleBasedStateMachine):
+    """The side that wants; `line` are the commands that the server has not taken yet."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,6 +37,10 @@ class Wanting(RuleBasedStateMachine):
         joins, leaves = self.subscriptions.due()
         self.line.extend(("join", channel) for channel in joins)
         self.line.extend(("leave", channel) for channel in leaves)
+
+
+class Wanting(Asking):
+    """The server holds commands in a line; each is answered when its turn comes."""
 
     @rule()
     def answer_one(self) -> None:
@@ -95,40 +99,20 @@ def test_an_answer_says_whether_something_became_due_because_of_it():
     assert not subscriptions.left(Channel("a"))
 
 
-class WantingOfACluster(RuleBasedStateMachine):
+class WantingOfACluster(Asking):
     """The server may serve the slot no more: it unsubscribes everybody, and refuses without saying what."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.subscriptions = Subscriptions()
-        self.wanted: set[Channel] = set()
-        self.sent: deque[tuple[str, Channel]] = deque()
         self.answers: deque[tuple[str, Channel]] = deque()
-        self.server: set[Channel] = set()
         self.is_served = True
         self.was_refused = False
 
-    @rule(channel=CHANNELS)
-    def want(self, channel: Channel) -> None:
-        self.wanted.add(channel)
-        self.subscriptions.want(channel)
-
-    @rule(channel=CHANNELS)
-    def unwant(self, channel: Channel) -> None:
-        self.wanted.discard(channel)
-        self.subscriptions.unwant(channel)
-
-    @rule()
-    def ask(self) -> None:
-        joins, leaves = self.subscriptions.due()
-        self.sent.extend(("join", channel) for channel in joins)
-        self.sent.extend(("leave", channel) for channel in leaves)
-
     @rule()
     def do_one(self) -> None:
-        if not self.sent:
+        if not self.line:
             return
-        command, channel = self.sent.popleft()
+        command, channel = self.line.popleft()
         if not self.is_served:
             self.answers.append(("refused", channel))
         elif command == "join":
@@ -173,7 +157,7 @@ class WantingOfACluster(RuleBasedStateMachine):
         self.is_served = True
         for _ in range(6):
             self.ask()
-            while self.sent:
+            while self.line:
                 self.do_one()
             while self.answers:
                 self.hear_one()
